@@ -1,0 +1,42 @@
+"""Arnold: one transformer policy that drives every muscle body.
+
+The names below are the public ones; each is imported from its module when it is first asked for, so that
+``import arnold`` costs nothing and ``import arnold.vocab`` pulls in neither JAX nor MuJoCo::
+
+    import arnold
+    words = arnold.Vocabulary(["muscle", "activation"])
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+# The only place to edit: public name -> the module that owns it.
+_HOME = {
+    "EntityGroup": "arnold.vocab",
+    "Token": "arnold.vocab",
+    "TokenTable": "arnold.vocab",
+    "UserError": "arnold.errors",
+    "Vocabulary": "arnold.vocab",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its home on first use and keep it (PEP 562).
+
+    Raises:
+        AttributeError: ``name`` is not public.
+    """
+    if name not in _HOME:
+        raise AttributeError(f"module 'arnold' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, whether or not they have been imported yet."""
+    return sorted({*globals(), *_HOME})

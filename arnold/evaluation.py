@@ -1,0 +1,235 @@
+"""Evaluating a policy: whole episodes, side by side with an expert, with confidence intervals.
+
+The figure that papers compare is the *solved-step fraction*: solved steps / horizon, averaged over episodes, so that an episode which
+ends early counts its missing steps as unsolved. Evaluation reads statistics and never changes them.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from arnold.checkpoints.durable import reported_writes, write_text
+from arnold.errors import UserError
+from arnold.policy.actor_critic import ActorCritic
+from arnold.tasks import Environment, Task
+
+CONFIDENCE_Z = 1.959964  # two-sided 95 %
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What a policy did in one task; one entry per episode.
+
+    Attributes:
+        task: the task's name.
+        horizon: control steps per episode.
+        solved_steps: solved steps of each episode.
+        steps: control steps until each episode's end.
+        reward: sum of the dense reward of each episode.
+        seed: the seed of the goals and starts.
+        deterministic: whether the mean action was taken.
+    """
+
+    task: str
+    horizon: int
+    solved_steps: tuple[int, ...]
+    steps: tuple[int, ...]
+    reward: tuple[float, ...]
+    seed: int
+    deterministic: bool
+
+    @property
+    def solved_step_fraction(self) -> float:
+        """Solved steps / horizon, averaged over episodes."""
+        return float(np.mean(self.solved_steps)) / self.horizon
+
+    @property
+    def confidence(self) -> float:
+        """Half the width of the 95 % interval of the solved-step fraction (normal, over episodes)."""
+        fractions = np.asarray(self.solved_steps) / self.horizon
+        return CONFIDENCE_Z * float(np.std(fractions, ddof=1)) / math.sqrt(len(fractions)) if len(fractions) > 1 else math.nan
+
+    @property
+    def success(self) -> float:
+        """Share of the episodes with at least one solved step."""
+        return float(np.mean(np.asarray(self.solved_steps) > 0))
+
+    def summary(self) -> dict[str, Any]:
+        """The figures of spec 6.1 of the reference, for tables and cards."""
+        return {
+            "episodes": len(self.steps),
+            "horizon": self.horizon,
+            "solved_step_fraction": self.solved_step_fraction,
+            "confidence_95": self.confidence,
+            "success": self.success,
+            "mean_reward": float(np.mean(self.reward)),
+            "std_reward": float(np.std(self.reward)),
+            "mean_step_reward": float(np.sum(self.reward) / np.sum(self.steps)),
+            "mean_steps": float(np.mean(self.steps)),
+            "seed": self.seed,
+            "deterministic": self.deterministic,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, per episode too."""
+        return {"task": self.task, **self.summary(), "per_episode": {
+            "solved_steps": list(self.solved_steps), "steps": list(self.steps), "reward": list(self.reward)}}
+
+
+class Evaluator:
+    """Runs whole episodes of one task with one network; compiled once, for any parameters.
+
+    Args:
+        policy: the network.
+        task: the task.
+        backend: physics back end.
+        threads: threads of the native back end.
+        environment: an environment to reuse in place of a new one.
+    """
+
+    def __init__(
+        self,
+        policy: ActorCritic,
+        task: Task,
+        backend: str = "native",
+        threads: int | None = None,
+        environment: Environment | None = None,
+    ):
+        self.policy = policy
+        self.environment = environment or Environment(task, backend, threads)
+        self.ids = policy.bind([(self.environment.observation_table, self.environment.action_table)])
+        self._run = jax.jit(self._episodes, static_argnames=("episodes", "deterministic"))
+
+    def __call__(self, params: Any, statistics: Any, episodes: int = 200, seed: int = 0, deterministic: bool = True) -> Evaluation:
+        """Evaluate.
+
+        Args:
+            params: the network's parameters.
+            statistics: its observation statistics, read only.
+            episodes: how many, all stepped together.
+            seed: of starts, goals and, where not deterministic, actions.
+            deterministic: take the mean action; otherwise sample.
+
+        Raises:
+            UserError: for fewer than one episode.
+        """
+        if episodes < 1:
+            raise UserError(f"an evaluation of {episodes} episodes says nothing; at least 1 is accepted (200 is the default)")
+        solved, steps, reward = self._run(params, statistics, jax.random.key(seed), episodes, deterministic)
+        return Evaluation(
+            task=self.environment.task.name,
+            horizon=self.environment.task.horizon,
+            solved_steps=tuple(int(x) for x in np.asarray(solved)),
+            steps=tuple(int(x) for x in np.asarray(steps)),
+            reward=tuple(float(x) for x in np.asarray(reward)),
+            seed=seed,
+            deterministic=deterministic,
+        )
+
+    def _episodes(self, params, statistics, key, episodes: int, deterministic: bool):
+        reset_key, action_key = jax.random.split(key)
+        state = jax.vmap(self.environment.reset)(jax.random.split(reset_key, episodes))
+
+        def step(carried, step_key):
+            state, running = carried
+            output = self.policy.apply(params, statistics, self.ids, state.observation[None])
+            action = output.mean[0]
+            if not deterministic:
+                noise = jax.random.normal(step_key, action.shape)
+                action = action + noise * jnp.exp(output.log_std[0])[None, :]
+            state = jax.vmap(self.environment.step)(state, action)
+            seen = (running & state.solved, running, jnp.where(running, state.reward, 0.0))
+            return (state, running & ~state.done), seen
+
+        keys = jax.random.split(action_key, self.environment.task.horizon)
+        _, (solved, running, reward) = jax.lax.scan(step, (state, jnp.ones(episodes, bool)), keys)
+        return solved.sum(axis=0), running.sum(axis=0), reward.sum(axis=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """A policy beside its expert in one task; the expert may be missing."""
+
+    student: Evaluation
+    expert: Evaluation | None = None
+
+    @property
+    def relative(self) -> float:
+        """The student's solved-step fraction over the expert's; NaN without an expert or where the expert solves nothing."""
+        if self.expert is None or self.expert.solved_step_fraction == 0.0:
+            return math.nan
+        return self.student.solved_step_fraction / self.expert.solved_step_fraction
+
+    def row(self) -> dict[str, Any]:
+        """One row of the table."""
+        row = {"task": self.student.task, **self.student.summary()}
+        if self.expert is not None:
+            row["expert_solved_step_fraction"] = self.expert.solved_step_fraction
+            row["expert_confidence_95"] = self.expert.confidence
+            row["relative_to_expert"] = self.relative
+        return row
+
+
+def markdown_table(comparisons: Sequence[Comparison]) -> str:
+    """The table of a report: solved-step fractions in percent with 95 % intervals."""
+    lines = [
+        "| task | episodes | solved steps | expert | relative | success | reward |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for c in comparisons:
+        expert = "" if c.expert is None else _percent(c.expert)
+        relative = "" if math.isnan(c.relative) else f"{100 * c.relative:.1f} %"
+        summary = c.student.summary()
+        lines.append(
+            f"| {c.student.task} | {summary['episodes']} | {_percent(c.student)} | {expert} | {relative} | "
+            f"{100 * c.student.success:.1f} % | {summary['mean_reward']:.2f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _percent(evaluation: Evaluation) -> str:
+    width = "" if math.isnan(evaluation.confidence) else f" ± {100 * evaluation.confidence:.1f}"
+    return f"{100 * evaluation.solved_step_fraction:.1f}{width} %"
+
+
+def write_evaluation(folder: Path, comparisons: Sequence[Comparison], heading: dict[str, Any]) -> tuple[Path, ...]:
+    """Write evaluation.json (per episode), evaluation.csv (a row per task) and evaluation.md (the table).
+
+    Args:
+        folder: where to; made if missing.
+        comparisons: one per task.
+        heading: what was evaluated, for the JSON.
+
+    Returns:
+        the three paths.
+    """
+    rows = [c.row() for c in comparisons]
+    detail = {**heading, "tasks": [
+        {"student": c.student.to_dict(), "expert": c.expert.to_dict() if c.expert else None} for c in comparisons]}
+    paths = tuple(folder / f"evaluation.{suffix}" for suffix in ("json", "csv", "md"))
+    with reported_writes(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(paths[0], json.dumps(detail, indent=1) + "\n")
+        write_text(paths[1], _csv(rows))
+        write_text(paths[2], markdown_table(comparisons))
+    return paths
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> str:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()

@@ -1,0 +1,72 @@
+"""Experts: anything that maps an observation, and its own carry, to an action in a batch, inside jit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from arnold.policy.actor_critic import ActorCritic
+from arnold.vocab import TokenTable
+
+Carry = Any  # a pytree with a leading batch axis, the expert's own
+
+
+class Expert(Protocol):
+    """What a distillation asks of an expert of one task. `params` travel beside the function, so that jit takes them as arguments."""
+
+    params: Any
+
+    def initial_carry(self, batch: int) -> Carry:
+        """What the expert remembers at the start of an episode, for ``batch`` environments."""
+
+    def act(self, params: Any, carry: Carry, observation: jax.Array, fresh: jax.Array) -> tuple[Carry, jax.Array]:
+        """Actions (B, M) in [-1, 1] for raw observations (B, K, H); ``fresh`` (B,) is true at the first step of an episode."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PolicyExpert:
+    """An actor-critic as an expert: its mean action, clipped to [-1, 1]; it remembers nothing.
+
+    Attributes:
+        policy: the network.
+        params: (parameters, observation statistics).
+        tables: the (observation, action) tables of the task it labels.
+    """
+
+    policy: ActorCritic
+    params: Any
+    tables: tuple[TokenTable, TokenTable]
+
+    def initial_carry(self, batch: int) -> Carry:
+        """Nothing."""
+        return ()
+
+    def act(self, params: Any, carry: Carry, observation: jax.Array, fresh: jax.Array) -> tuple[Carry, jax.Array]:
+        """Mean actions (B, M), clipped to [-1, 1]."""
+        parameters, statistics = params
+        output = self.policy.apply(parameters, statistics, self.policy.bind([self.tables]), observation[None])
+        return carry, jnp.clip(output.mean[0], -1.0, 1.0)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScriptedExpert:
+    """A hand-written controller as an expert.
+
+    Attributes:
+        controller: observations (B, K, H) -> actions (B, M).
+    """
+
+    controller: Callable[[jax.Array], jax.Array]
+    params: Any = ()
+
+    def initial_carry(self, batch: int) -> Carry:
+        """Nothing."""
+        return ()
+
+    def act(self, params: Any, carry: Carry, observation: jax.Array, fresh: jax.Array) -> tuple[Carry, jax.Array]:
+        """What the controller says."""
+        return carry, self.controller(observation)

@@ -1,0 +1,45 @@
+"""Generalised advantage estimation that tells an episode that failed from one that ran out of time."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+
+def generalised_advantages(
+    rewards: jax.Array,
+    values: jax.Array,
+    next_values: jax.Array,
+    terminated: jax.Array,
+    truncated: jax.Array,
+    discount: float,
+    gae_lambda: float,
+) -> tuple[jax.Array, jax.Array]:
+    """Advantages and value targets of a rollout (Schulman et al. 2016, arXiv 1506.02438, eq. 16).
+
+    A termination is worth nothing afterwards; a truncation is worth the value of its true final observation, which the
+    caller puts into ``next_values``. Neither lets advantages flow back from the episode that follows it.
+
+    Args:
+        rewards: (T, B) float32.
+        values: (T, B), the value of the observation each action was chosen on.
+        next_values: (T, B), the value of the observation that the action led to, before any automatic reset.
+        terminated: (T, B) bool.
+        truncated: (T, B) bool.
+        discount: gamma.
+        gae_lambda: lambda.
+
+    Returns:
+        advantages (T, B), targets (T, B) = advantages + values.
+    """
+    alive = 1.0 - terminated.astype(jnp.float32)
+    continues = 1.0 - (terminated | truncated).astype(jnp.float32)
+    errors = rewards + discount * alive * next_values - values
+
+    def backwards(later, step):
+        error, goes_on = step
+        advantage = error + discount * gae_lambda * goes_on * later
+        return advantage, advantage
+
+    _, advantages = jax.lax.scan(backwards, jnp.zeros_like(rewards[0]), (errors, continues), reverse=True)
+    return advantages, advantages + values

@@ -1,0 +1,348 @@
+"""The learner: one jitted iteration, and a state that holds everything.
+
+`Learner.train_iteration(state) -> state, metrics` rolls out, labels, estimates advantages and updates. BC, OBC, OBC-PPO, PPO and fine-tuning
+are the same iteration under other loss weights. Nothing lives outside the `TrainState`: a run resumed from it continues bit for bit on
+a CPU.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from arnold.errors import UserError, did_you_mean
+from arnold.experts import Expert
+from arnold.learning.advantages import generalised_advantages
+from arnold.learning.config import LearnerConfig, regime
+from arnold.learning.losses import Rows, total_loss
+from arnold.learning.mixture import Lane, Mixture, make_buckets, make_lanes
+from arnold.learning.reward_scale import RewardScale, update_reward_scale
+from arnold.learning.rollout import LaneState, Transition, roll_out
+from arnold.policy import normaliser
+from arnold.policy.actor_critic import ActorCritic, PolicyOutput
+from arnold.policy.normaliser import ObservationStatistics
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """Everything a run needs to go on."""
+
+    params: Any
+    optimiser: Any
+    statistics: ObservationStatistics
+    lanes: dict[str, LaneState]  # by task
+    reward_scales: dict[str, RewardScale]  # by task
+    key: jax.Array  # () typed PRNG key
+    iteration: jax.Array  # () int32
+    updates: jax.Array  # () int32, optimiser steps taken
+    skipped: jax.Array  # () int32, non-finite updates skipped so far
+    skipped_in_a_row: jax.Array  # () int32
+
+
+class Learner:
+    """Trains one policy on a mixture.
+
+    Args:
+        policy: the network (a transformer for the mixture, or an MLP for one task).
+        mixture: environments per task.
+        config: the learner's settings.
+        iterations: length of the whole run; the learning rate and the noise follow it.
+        experts: by task; required for every task where the regime reads labels.
+        backend: physics back end.
+        threads: threads of the native back end.
+        critic_warmup: iterations at the start in which only the value's own parameters learn.
+
+    Raises:
+        UserError: a task without an expert where one is needed, an expert for a task that is not in the mixture, or a
+            rollout longer than the shortest horizon.
+    """
+
+    def __init__(
+        self,
+        policy: ActorCritic,
+        mixture: Mixture,
+        config: LearnerConfig,
+        iterations: int,
+        experts: dict[str, Expert] | None = None,
+        backend: str = "native",
+        threads: int | None = None,
+        critic_warmup: int = 0,
+    ):
+        self.policy = policy
+        self.config = config
+        self.critic_warmup = critic_warmup
+        self.iterations = iterations
+        self.experts = dict(experts or {})
+        self.regime = regime(config.regime)
+        self.weights = config.weights
+        self.lanes = make_lanes(mixture, backend, threads)
+        self._check()
+        self.buckets = make_buckets(self.lanes)
+        self.steps_per_iteration = config.rollout_steps * sum(lane.batch for lane in self.lanes)
+        self._ids = [policy.bind(bucket.tables) for bucket in self.buckets]
+        updates = max(1, iterations) * config.epochs * config.minibatches
+        self.schedule = optax.cosine_decay_schedule(
+            config.learning_rate, updates, alpha=config.final_learning_rate / config.learning_rate
+        )
+        self.optimiser = optax.chain(
+            optax.clip_by_global_norm(config.gradient_clip), optax.adam(self.schedule, eps=1e-5)
+        )
+        self._expert_params = {name: expert.params for name, expert in self.experts.items()}
+        self._iterate = jax.jit(self._iteration)
+
+    def _check(self) -> None:
+        names = [lane.name for lane in self.lanes]
+        for name in self.experts:
+            if name not in names:
+                raise UserError(f"an expert was given for task {name!r}, which is not in the mixture; {did_you_mean(name, names)}")
+        if self.regime.needs_expert:
+            for name in names:
+                if name not in self.experts:
+                    raise UserError(
+                        f"regime {self.regime.name!r} needs an expert for task {name!r}; give one with --experts {name}=POLICY"
+                    )
+        shortest = min(self.lanes, key=lambda lane: lane.environment.task.horizon)
+        if self.config.rollout_steps > shortest.environment.task.horizon:
+            raise UserError(
+                f"LearnerConfig.rollout_steps is {self.config.rollout_steps}; at most the shortest horizon of the mixture is "
+                f"accepted ({shortest.name}: {shortest.environment.task.horizon} control steps)"
+            )
+        for lane in self.lanes:
+            rows = lane.batch * self.config.rollout_steps
+            if rows < self.config.minibatches:
+                raise UserError(
+                    f"task {lane.name!r} gives {rows} rows per iteration for {self.config.minibatches} minibatches; "
+                    "raise its environments or rollout_steps, or lower minibatches"
+                )
+
+    # ---- state ------------------------------------------------------------------------------------------------------
+
+    def initial_state(
+        self, key: jax.Array, params: Any = None, statistics: ObservationStatistics | None = None
+    ) -> TrainState:
+        """The state before the first iteration.
+
+        Episodes start staggered over their horizon, so that resets do not come all at once. One rollout is spent on the
+        observation statistics, so that no signature is read with none.
+
+        Args:
+            key: typed PRNG key.
+            params: parameters to start from (fine-tuning); fresh ones by default.
+            statistics: the observation statistics that go with them.
+        """
+        params_key, env_key, key = jax.random.split(key, 3)
+        params = self.policy.init(params_key) if params is None else params
+        lanes = {
+            lane.name: jax.jit(functools.partial(self._initial_lane, lane))(jax.random.fold_in(env_key, i))
+            for i, lane in enumerate(self.lanes)
+        }
+        zero = jnp.int32(0)
+        state = TrainState(
+            params=params,
+            optimiser=self.optimiser.init(params),
+            statistics=self.policy.init_statistics() if statistics is None else statistics,
+            lanes=lanes,
+            reward_scales={lane.name: RewardScale.initial(lane.batch) for lane in self.lanes},
+            key=key,
+            iteration=zero,
+            updates=zero,
+            skipped=zero,
+            skipped_in_a_row=zero,
+        )
+        return jax.jit(self._warm_up)(state, self._expert_params)
+
+    def _initial_lane(self, lane: Lane, key: jax.Array) -> LaneState:
+        reset_key, stagger_key = jax.random.split(key)
+        env = jax.vmap(lane.environment.reset)(jax.random.split(reset_key, lane.batch))
+        elapsed = jax.random.randint(stagger_key, (lane.batch,), 0, lane.environment.task.horizon)
+        env = dataclasses.replace(env, elapsed=elapsed)
+        expert = self.experts.get(lane.name)
+        return LaneState(
+            env=env,
+            carry=expert.initial_carry(lane.batch) if expert else (),
+            fresh=jnp.ones(lane.batch, bool),
+            last_seen=env.observation[:, :, -self.policy.lags :],
+        )
+
+    def _warm_up(self, state: TrainState, expert_params) -> TrainState:
+        key, rollout_key = jax.random.split(state.key)
+        lanes, transitions = self._roll_out(state, expert_params, rollout_key)
+        return dataclasses.replace(state, lanes=lanes, key=key, statistics=self._observed(state.statistics, transitions))
+
+    # ---- one iteration ----------------------------------------------------------------------------------------------
+
+    def train_iteration(self, state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
+        """One rollout and its updates.
+
+        Returns:
+            the state after, and metrics: per task ``<task>/solved`` (fraction of steps), ``<task>/reward`` (mean per step),
+            ``<task>/episode_solved`` (solved steps / horizon of the episodes that ended; NaN where none did), the loss parts, ...
+        """
+        return self._iterate(state, self._expert_params)
+
+    def _iteration(self, state: TrainState, expert_params):
+        key, rollout_key, shuffle_key = jax.random.split(state.key, 3)
+        lanes, transitions = self._roll_out(state, expert_params, rollout_key)
+        scales, rows = self._prepare(state, lanes, transitions)
+        state = dataclasses.replace(state, lanes=lanes, reward_scales=scales, key=key)
+        state, parts = self._update(state, rows, shuffle_key)
+        metrics = {**parts, **self._metrics(transitions)}
+        metrics["skipped"] = state.skipped
+        metrics["learning_rate"] = jnp.asarray(self.schedule(state.updates.astype(jnp.float32)), jnp.float32)
+        state = dataclasses.replace(
+            state, statistics=self._observed(state.statistics, transitions), iteration=state.iteration + 1
+        )
+        return state, metrics
+
+    def _apply(self, params, statistics, iteration, index: int, observations: jax.Array) -> PolicyOutput:
+        output = self.policy.apply(params, statistics, self._ids[index], observations)
+        if self.config.log_std:
+            start, end = self.config.log_std
+            progress = jnp.clip(iteration.astype(jnp.float32) / max(1, self.iterations), 0.0, 1.0)
+            output = output._replace(log_std=jnp.full_like(output.log_std, start + (end - start) * progress))
+        return output
+
+    def _roll_out(self, state: TrainState, expert_params, key: jax.Array):
+        def act(index, observations):
+            return self._apply(state.params, state.statistics, state.iteration, index, observations)
+
+        return roll_out(
+            self.buckets,
+            act,
+            self.experts,
+            expert_params,
+            self.regime,
+            self.policy.lags,
+            state.lanes,
+            key,
+            self.config.rollout_steps,
+        )
+
+    def _observed(self, statistics: ObservationStatistics, transitions: dict[str, Transition]) -> ObservationStatistics:
+        for bucket, ids in zip(self.buckets, self._ids, strict=True):
+            values = jnp.stack([_flat(transitions[lane.name].observation) for lane in bucket.lanes])
+            statistics = normaliser.update(statistics, ids.signature_ids, values)
+        return statistics
+
+    def _prepare(self, state: TrainState, lanes, transitions) -> tuple[dict[str, RewardScale], list[Rows]]:
+        """Scaled rewards, advantages and targets; rows by bucket (N, T * B, ...)."""
+        scales, rows = {}, []
+        for index, bucket in enumerate(self.buckets):
+            bucket_rows = []
+            newest = jnp.stack([lanes[lane.name].env.observation for lane in bucket.lanes])
+            ended = jnp.stack([lanes[lane.name].last_seen for lane in bucket.lanes])
+            after = self._apply(state.params, state.statistics, state.iteration, index, newest).value
+            at_end = self._apply(state.params, state.statistics, state.iteration, index, ended).value
+            for n, lane in enumerate(bucket.lanes):
+                step = transitions[lane.name]
+                done = step.terminated | step.truncated
+                scales[lane.name], factor = update_reward_scale(
+                    state.reward_scales[lane.name], step.reward, done, self.config.discount
+                )
+                reward = jnp.clip(step.reward * factor, -10.0, 10.0) if self.config.normalise_reward else step.reward
+                following = jnp.concatenate([step.value[1:], after[n][None]])
+                following = jnp.where(step.truncated, at_end[n][None, :], following)
+                advantage, target = generalised_advantages(
+                    reward, step.value, following, step.terminated, step.truncated, self.config.discount, self.config.gae_lambda
+                )
+                advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+                parts = (step.observation, step.action, step.log_prob, advantage, target, step.label)
+                bucket_rows.append(Rows(*(_flat(part) for part in parts)))
+            rows.append(jax.tree.map(lambda *leaves: jnp.stack(leaves), *bucket_rows))
+        return scales, rows
+
+    # ---- the update -------------------------------------------------------------------------------------------------
+
+    def _update(self, state: TrainState, rows: list[Rows], key: jax.Array):
+        def epoch(carried, epoch_key):
+            shuffled = [
+                self._minibatches(bucket_rows, jax.random.fold_in(epoch_key, i)) for i, bucket_rows in enumerate(rows)
+            ]
+            return jax.lax.scan(functools.partial(self._gradient_step, state), carried, shuffled)
+
+        carried = (state.params, state.optimiser, state.updates, state.skipped, state.skipped_in_a_row)
+        carried, parts = jax.lax.scan(epoch, carried, jax.random.split(key, self.config.epochs))
+        params, optimiser, updates, skipped, in_a_row = carried
+        state = dataclasses.replace(
+            state, params=params, optimiser=optimiser, updates=updates, skipped=skipped, skipped_in_a_row=in_a_row
+        )
+        return state, {name: jnp.mean(values) for name, values in parts.items()}
+
+    def _minibatches(self, rows: Rows, key: jax.Array) -> Rows:
+        """Rows (N, R, ...) shuffled alike for every task into (minibatches, N, R // minibatches, ...)."""
+        count = self.config.minibatches
+        size = rows.target.shape[1] // count
+        order = jax.random.permutation(key, rows.target.shape[1])[: size * count]
+        return jax.tree.map(
+            lambda x: jnp.moveaxis(x[:, order].reshape(x.shape[0], count, size, *x.shape[2:]), 1, 0), rows
+        )
+
+    def _gradient_step(self, state: TrainState, carried, minibatch: list[Rows]):
+        params, optimiser, updates, skipped, in_a_row = carried
+        (loss, parts), gradient = jax.value_and_grad(self._loss, has_aux=True)(params, state, minibatch)
+        gradient = self._critic_only(gradient, state.iteration < self.critic_warmup)
+        finite = jnp.isfinite(loss) & jnp.isfinite(optax.global_norm(gradient))
+        with jax.numpy_dtype_promotion("standard"):  # optax raises a float to an integer count
+            step, new_optimiser = self.optimiser.update(gradient, optimiser, params)
+        new_params = optax.apply_updates(params, step)
+        params, optimiser = jax.tree.map(
+            lambda new, old: jnp.where(finite, new, old), (new_params, new_optimiser), (params, optimiser)
+        )
+        skipped += jnp.where(finite, 0, 1)
+        in_a_row = jnp.where(finite, 0, in_a_row + 1)
+        parts = {"loss": loss, "gradient_norm": optax.global_norm(gradient), **parts}
+        return (params, optimiser, updates + jnp.where(finite, 1, 0), skipped, in_a_row), parts
+
+    def _critic_only(self, gradient, warming_up: jax.Array):
+        """While warming up, the gradient of the value's own parameters alone (those with ``value`` in their path)."""
+        if not self.critic_warmup:
+            return gradient
+
+        def keep(path, leaf):
+            own = any("value" in str(getattr(part, "key", part)) for part in path)
+            return leaf if own else jnp.where(warming_up, jnp.zeros_like(leaf), leaf)
+
+        return jax.tree_util.tree_map_with_path(keep, gradient)
+
+    def _loss(self, params, state: TrainState, minibatch: list[Rows]):
+        """Mean over all rows of all buckets."""
+        total_rows = sum(rows.target.size for rows in minibatch)
+        loss, merged = jnp.float32(0.0), {}
+        for index, rows in enumerate(minibatch):
+            output = self._apply(params, state.statistics, state.iteration, index, rows.observation)
+            part_loss, parts = total_loss(output, rows, self.weights, self.config.clip)
+            share = rows.target.size / total_rows
+            loss += share * part_loss
+            for name, value in parts.items():
+                merged[name] = merged.get(name, jnp.float32(0.0)) + share * value
+        return loss, merged
+
+    # ---- figures ----------------------------------------------------------------------------------------------------
+
+    def _metrics(self, transitions: dict[str, Transition]) -> dict[str, jax.Array]:
+        figures = {}
+        for lane in self.lanes:
+            step = transitions[lane.name]
+            horizon = lane.environment.task.horizon
+            done = (step.terminated | step.truncated).astype(jnp.float32)
+            # episodes that began staggered are short; only those that could run their whole horizon count
+            ended = jnp.maximum(done.sum(), 1.0)
+            solved = (step.tally_solved.astype(jnp.float32) * done).sum() / (ended * horizon)
+            figures[f"{lane.name}/solved"] = step.solved.astype(jnp.float32).mean()
+            figures[f"{lane.name}/reward"] = step.reward.mean()
+            figures[f"{lane.name}/episode_solved"] = jnp.where(done.sum() > 0, solved, jnp.nan)
+            figures[f"{lane.name}/episode_steps"] = (step.tally_steps.astype(jnp.float32) * done).sum() / ended
+            figures[f"{lane.name}/failed"] = step.terminated.astype(jnp.float32).mean()
+            figures[f"{lane.name}/diverged"] = step.diverged.astype(jnp.int32).sum()
+        return figures
+
+
+def _flat(x: jax.Array) -> jax.Array:
+    """(T, B, ...) -> (T * B, ...)."""
+    return x.reshape(-1, *x.shape[2:])

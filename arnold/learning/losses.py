@@ -1,0 +1,80 @@
+"""The one loss, and the Gaussian over a body's own muscles that it is about."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+
+from arnold.learning.config import LossWeights
+from arnold.policy.actor_critic import PolicyOutput
+
+_HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Training rows of a bucket: N tasks, B rows each."""
+
+    observation: jax.Array  # (N, B, K, H) raw token values
+    action: jax.Array  # (N, B, M) as sampled, before the clip to [-1, 1]
+    log_prob: jax.Array  # (N, B) of that action when it was sampled
+    advantage: jax.Array  # (N, B), standardised per task
+    target: jax.Array  # (N, B) value target
+    label: jax.Array  # (N, B, M) the expert's action; zeros where nobody labels
+
+
+def log_probability(mean: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array:
+    """Log density (N, B) of actions (N, B, M) under independent Gaussians, summed over the M muscles.
+
+    Args:
+        mean: (N, B, M).
+        log_std: (N, M).
+        action: (N, B, M), not clipped.
+    """
+    spread = log_std[:, None, :]
+    deviation = (action - mean) * jnp.exp(-spread)
+    return jnp.sum(-0.5 * jnp.square(deviation) - spread - _HALF_LOG_2PI, axis=-1)
+
+
+def entropy(log_std: jax.Array) -> jax.Array:
+    """Entropy (N,) in nats of the Gaussians with log standard deviations (N, M), summed over muscles."""
+    return jnp.sum(log_std + 0.5 + _HALF_LOG_2PI, axis=-1)
+
+
+def imitation_loss(mean: jax.Array, label: jax.Array) -> jax.Array:
+    """Mean squared distance between the student's mean action and the expert's, over rows and muscles."""
+    return jnp.mean(jnp.square(mean - label))
+
+
+def clipped_surrogate(log_prob: jax.Array, rows: Rows, clip: float) -> jax.Array:
+    """PPO's loss () to minimise (Schulman et al. 2017, arXiv 1707.06347, eq. 7)."""
+    ratio = jnp.exp(log_prob - rows.log_prob)
+    clipped = jnp.clip(ratio, 1.0 - clip, 1.0 + clip)
+    return -jnp.mean(jnp.minimum(ratio * rows.advantage, clipped * rows.advantage))
+
+
+def total_loss(
+    output: PolicyOutput, rows: Rows, weights: LossWeights, clip: float
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """The weighted loss () of one bucket and its parts, each a mean over the bucket's rows; a part without weight is not computed."""
+    parts: dict[str, jax.Array] = {}
+    loss = jnp.float32(0.0)
+    if weights.imitation:
+        parts["imitation"] = imitation_loss(output.mean, rows.label)
+        loss += weights.imitation * parts["imitation"]
+    if weights.policy_gradient:
+        log_prob = log_probability(output.mean, output.log_std, rows.action)
+        parts["policy_gradient"] = clipped_surrogate(log_prob, rows, clip)
+        parts["kl"] = jnp.mean(rows.log_prob - log_prob)
+        loss += weights.policy_gradient * parts["policy_gradient"]
+    if weights.value:
+        parts["value"] = jnp.mean(jnp.square(output.value - rows.target))
+        loss += weights.value * parts["value"]
+    if weights.entropy:
+        parts["entropy"] = jnp.mean(entropy(output.log_std))
+        loss -= weights.entropy * parts["entropy"]
+    return loss, parts

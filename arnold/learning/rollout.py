@@ -1,0 +1,120 @@
+"""Moving the bodies: one scan over control steps for every task of a mixture, with labels where an expert is asked."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from arnold.experts import Expert
+from arnold.learning.config import Regime
+from arnold.learning.losses import log_probability
+from arnold.learning.mixture import Bucket
+from arnold.policy.actor_critic import PolicyOutput
+from arnold.tasks import EnvState
+
+
+class Transition(NamedTuple):
+    """One control step of one task's B environments (with a leading T after the scan)."""
+
+    observation: jax.Array  # (B, K, H') the lags that the student reads
+    action: jax.Array  # (B, M) before the clip
+    log_prob: jax.Array  # (B,)
+    value: jax.Array  # (B,)
+    label: jax.Array  # (B, M)
+    reward: jax.Array  # (B,)
+    terminated: jax.Array  # (B,) bool
+    truncated: jax.Array  # (B,) bool
+    solved: jax.Array  # (B,) bool
+    diverged: jax.Array  # (B,) bool
+    tally_reward: jax.Array  # (B,) reward of the episode so far
+    tally_solved: jax.Array  # (B,) int32
+    tally_steps: jax.Array  # (B,) int32
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class LaneState:
+    """What one task carries from step to step."""
+
+    env: EnvState  # leading axis B
+    carry: Any  # the expert's, leading axis B
+    fresh: jax.Array  # (B,) bool, the next step is an episode's first
+    last_seen: jax.Array  # (B, K, H') the final observation of the latest truncation in this rollout
+
+
+def roll_out(
+    buckets: tuple[Bucket, ...],
+    act,
+    experts: dict[str, Expert],
+    expert_params: dict[str, Any],
+    regime: Regime,
+    lags: int,
+    states: dict[str, LaneState],
+    key: jax.Array,
+    steps: int,
+) -> tuple[dict[str, LaneState], dict[str, Transition]]:
+    """Step every environment of every task ``steps`` times.
+
+    Args:
+        buckets: the mixture, by shape.
+        act: (bucket index, observations (N, B, K, H)) -> `PolicyOutput`.
+        experts: by task; only asked where the regime reads labels.
+        expert_params: each expert's parameters.
+        regime: says who drives.
+        lags: history lags H' to keep for the update.
+        states: one per task.
+        key: for the sampled actions.
+        steps: T.
+
+    Returns:
+        the states after, and per task a `Transition` with a leading axis T.
+    """
+
+    def step(carried, step_key):
+        carried = dict(carried)
+        transitions = {}
+        for index, bucket in enumerate(buckets):
+            observations = jnp.stack([carried[lane.name].env.observation for lane in bucket.lanes])
+            output: PolicyOutput = act(index, observations)
+            noise = jax.random.normal(jax.random.fold_in(step_key, index), output.mean.shape)
+            sampled = output.mean + noise * jnp.exp(output.log_std)[:, None, :]
+            log_probs = log_probability(output.mean, output.log_std, sampled)
+            for n, lane in enumerate(bucket.lanes):
+                choice = (output.mean[n], sampled[n], log_probs[n], output.value[n])
+                expert, params = experts.get(lane.name), expert_params.get(lane.name)
+                carried[lane.name], transitions[lane.name] = _lane_step(
+                    lane, carried[lane.name], choice, expert, params, regime, lags
+                )
+        return carried, transitions
+
+    return jax.lax.scan(step, states, jax.random.split(key, steps))
+
+
+def _lane_step(lane, state: LaneState, choice, expert, params, regime: Regime, lags: int):
+    mean, sampled, log_prob, value = choice
+    carry, label = state.carry, jnp.zeros_like(mean)
+    if expert is not None and regime.needs_expert:
+        carry, label = expert.act(params, carry, state.env.observation, state.fresh)
+    driving = {"student": sampled, "student_mean": mean, "expert": label}[regime.driver]
+    env = jax.vmap(lane.environment.step)(state.env, driving)
+    seen = env.final_observation[:, :, -lags:]
+    last_seen = jnp.where(env.truncated[:, None, None], seen, state.last_seen)
+    transition = Transition(
+        observation=state.env.observation[:, :, -lags:],
+        action=sampled,
+        log_prob=log_prob,
+        value=value,
+        label=label,
+        reward=env.reward,
+        terminated=env.terminated,
+        truncated=env.truncated,
+        solved=env.solved,
+        diverged=env.diverged,
+        tally_reward=env.tally.reward,
+        tally_solved=env.tally.solved_steps,
+        tally_steps=env.tally.steps,
+    )
+    return LaneState(env, carry, env.done, last_seen), transition

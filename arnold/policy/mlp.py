@@ -1,0 +1,170 @@
+"""The experts' network: two plain trunks over one task's tokens, policy and value apart.
+
+A specialist needs no words at run time: its inputs are the normalised values of its own tokens in a fixed order. It keeps the
+interface of the transformer all the same, so one learner trains both and a distillation reads either.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from arnold.errors import UserError
+from arnold.policy import normaliser
+from arnold.policy.actor_critic import PolicyOutput, Signature, TaskTables
+from arnold.policy.config import JsonConfig, require_at_least
+from arnold.policy.normaliser import ObservationStatistics
+from arnold.vocab import Vocabulary
+
+if TYPE_CHECKING:
+    from arnold.vocab import TokenTable
+
+
+@dataclasses.dataclass(frozen=True)
+class MlpConfig(JsonConfig):
+    """Sizes of an expert's network."""
+
+    hidden: tuple[int, ...] = (256, 256)
+    """Widths of the hidden layers (SiLU), the same for the policy trunk and the value trunk."""
+
+    lags: int = 1
+    """How many of the newest history lags are read; velocities and activations are tokens already, so one suffices."""
+
+    init_log_std: float = -0.7
+    """Initial log standard deviation of every muscle's action; exp(-0.7) is half of the action's range to one side."""
+
+    init_mean_scale: float = 0.01
+    """Gain of the policy's last layer: a new expert starts at a mean action near zero on every muscle."""
+
+    def __post_init__(self) -> None:
+        require_at_least("MlpConfig.lags", self.lags, 1)
+        for width in self.hidden:
+            require_at_least("MlpConfig.hidden", width, 1)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class MlpTokenIds:
+    """One task's tokens as rows of an expert's own tables."""
+
+    signature_ids: jax.Array  # (1, K) int32
+    observation_order: jax.Array  # (K,) int32, the column of the values where each of the network's inputs lies
+    action_order: jax.Array  # (M,) int32, the output of the network that drives each muscle of the table
+
+
+class _Trunk(nnx.Module):
+    """SiLU layers and a linear head, initialised orthogonally."""
+
+    def __init__(self, sizes: Sequence[int], outputs: int, head_scale: float, rngs: nnx.Rngs):
+        self.depth = len(sizes) - 1
+        hidden_init = nnx.initializers.orthogonal(2.0**0.5)
+        for i in range(self.depth):
+            setattr(self, f"layer_{i}", nnx.Linear(sizes[i], sizes[i + 1], kernel_init=hidden_init, rngs=rngs))
+        head_init = nnx.initializers.orthogonal(head_scale)
+        self.head = nnx.Linear(sizes[-1], outputs, kernel_init=head_init, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for i in range(self.depth):
+            x = jax.nn.silu(getattr(self, f"layer_{i}")(x))
+        return self.head(x)
+
+
+class _MlpModule(nnx.Module):
+    """Both trunks and the log standard deviations; rows (B, K * lags) in, muscles (B, M) out."""
+
+    def __init__(self, inputs: int, muscles: int, config: MlpConfig, rngs: nnx.Rngs):
+        sizes = (inputs, *config.hidden)
+        self.policy = _Trunk(sizes, muscles, config.init_mean_scale, rngs)
+        self.value = _Trunk(sizes, 1, 1.0, rngs)
+        self.log_std = nnx.Param(jnp.full((muscles,), config.init_log_std, jnp.float32))
+
+
+class MlpActorCritic:
+    """An expert on one task: fixed observation and action tables, parameters kept outside (see ``ActorCritic``)."""
+
+    def __init__(
+        self, observation_table: TokenTable, action_table: TokenTable, config: MlpConfig | None = None
+    ):
+        self.config = MlpConfig() if config is None else config
+        self.observation_table = observation_table
+        self.action_table = action_table
+        self.vocabulary = Vocabulary.of([observation_table, action_table])
+        inputs = len(observation_table) * self.config.lags
+        muscles = len(action_table)
+        self._build = lambda key: _MlpModule(inputs, muscles, self.config, nnx.Rngs(key))
+        self._graph = nnx.split(nnx.eval_shape(self._build, jax.random.key(0)))[0]
+
+    @property
+    def signatures(self) -> tuple[Signature, ...]:
+        """The signatures of the observation tokens, in the order of the network's inputs."""
+        return tuple(self.observation_table.signatures)
+
+    @property
+    def lags(self) -> int:
+        """How many of the newest history lags are read."""
+        return self.config.lags
+
+    def init(self, key: jax.Array) -> dict[str, Any]:
+        """Fresh parameters; gains sqrt(2) in the hidden layers, ``init_mean_scale`` and 1 in the two heads."""
+        return dict(nnx.to_pure_dict(nnx.state(self._build(key))))
+
+    def init_statistics(self) -> ObservationStatistics:
+        """Statistics of no observation yet, (K, lags)."""
+        return normaliser.init(len(self.signatures), self.lags)
+
+    def bind(self, tasks: Sequence[TaskTables]) -> MlpTokenIds:
+        """The token ids of the expert's one task; its tables may list the same tokens in another order.
+
+        Raises:
+            UserError: more than one task, or tables with missing or extra signatures.
+        """
+        if len(tasks) != 1:
+            raise UserError(f"an expert (MLP) acts in one task at a time, not in {len(tasks)}; give each its own expert")
+        observation, action = tasks[0]
+        signature_ids = _match("observation", self.observation_table, observation)
+        outputs = _match("action", self.action_table, action)
+        return MlpTokenIds(
+            signature_ids=jnp.asarray(signature_ids[None]),
+            observation_order=jnp.asarray(np.argsort(signature_ids).astype(np.int32)),
+            action_order=jnp.asarray(outputs),
+        )
+
+    def apply(
+        self, params: Any, statistics: ObservationStatistics, ids: MlpTokenIds, values: jax.Array
+    ) -> PolicyOutput:
+        """Actions and values for raw token values (1, B, K, H >= lags), newest lag last. Pure; for use inside jit."""
+        net: _MlpModule = nnx.merge(self._graph, params)
+        normalised = normaliser.normalise(statistics, ids.signature_ids, values)[0]
+        rows = normalised[:, ids.observation_order].reshape(values.shape[1], -1)
+        return PolicyOutput(
+            mean=net.policy(rows)[:, ids.action_order][None],
+            log_std=net.log_std[...][ids.action_order][None],
+            value=net.value(rows)[:, 0][None],
+        )
+
+
+def _match(kind: str, own: TokenTable, given: TokenTable) -> np.ndarray:
+    """Where each token of ``given`` lies in ``own``, int32 (K,)."""
+    place_of = {signature: place for place, signature in enumerate(own.signatures)}
+    extra = [signature for signature in given.signatures if signature not in place_of]
+    missing = sorted(set(own.signatures) - set(given.signatures))
+    if missing or extra:
+        raise UserError(
+            f"the {kind} tokens are not this expert's: {_listed('missing', missing)}; {_listed('extra', extra)};"
+            " use the task that the expert was trained on, or train a new expert"
+        )
+    return np.array([place_of[signature] for signature in given.signatures], dtype=np.int32)
+
+
+def _listed(what: str, signatures: Sequence[Signature], limit: int = 4) -> str:
+    """For example ``"extra: 'IFMCP flexion velocity' (1 in all)"``."""
+    if not signatures:
+        return f"{what}: none"
+    names = ", ".join(repr(" ".join(signature)) for signature in signatures[:limit])
+    return f"{what}: {names}{', ...' if len(signatures) > limit else ''} ({len(signatures)} in all)"

@@ -1,0 +1,129 @@
+"""What a recipe is: a frozen, typed value that says what to train on what, how long, with which weights.
+
+The recipes that ship are named values in `arnold.experiments.recipes`; every field can be overridden on the command line, and a run's
+folder keeps the recipe as it was run. `from_json(to_json(recipe))` is the recipe again, which is how a run resumes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from arnold.errors import UserError, did_you_mean
+from arnold.learning.config import LearnerConfig
+from arnold.policy.mlp import MlpConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class ExpertRecipe:
+    """Train a specialist of one task: PPO on an MLP over the task's tokens."""
+
+    task: str
+    """The task, by name, or a task file."""
+
+    steps: int
+    """Environment steps in all."""
+
+    environments: int = 64
+    """Environments stepped together."""
+
+    learner: LearnerConfig = LearnerConfig(minibatches=8, log_std=(-0.7, -2.3))
+    """The update and its settings."""
+
+    network: MlpConfig = MlpConfig()
+    """The expert's network."""
+
+    seed: int = 1
+    """Of parameters, goals, starts and noise."""
+
+    start_from: str = ""
+    """A checkpoint of the same body whose hidden layers to start from; fresh where empty."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DistillRecipe:
+    """Distil specialists into one transformer."""
+
+    mixture: tuple[tuple[str, int], ...]
+    """(task, environments) pairs."""
+
+    steps: int
+    """Environment steps in all, over all tasks."""
+
+    experts: tuple[tuple[str, str], ...] = ()
+    """(task, checkpoint) pairs; the zoo's expert of the same name where a task is not named."""
+
+    preset: str = "small"
+    """Size of the transformer: tiny, small or paper."""
+
+    learner: LearnerConfig = LearnerConfig(
+        regime="obc", rollout_steps=10, epochs=1, minibatches=8, learning_rate=2e-3, final_learning_rate=2e-5, log_std=(-2.0, -3.0)
+    )
+    """The update and its settings."""
+
+    seed: int = 1
+    """Of parameters, goals, starts and noise."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneRecipe:
+    """Go on training a checkpoint on one task, known to it or new; its vocabulary grows as needed."""
+
+    checkpoint: str
+    """A name of the zoo, a checkpoint's folder, or a run."""
+
+    task: str
+    """The task, by name, or a task file."""
+
+    steps: int = 200_000
+    """Environment steps in all."""
+
+    environments: int = 64
+    """Environments stepped together."""
+
+    expert: str = ""
+    """A checkpoint to label with, for the regimes "obc", "bc" and "obc_ppo"."""
+
+    learner: LearnerConfig = LearnerConfig(minibatches=8, learning_rate=3e-4, log_std=(-1.5, -2.5))
+    """The update and its settings. The noise starts smaller than an expert's does: the policy acts already."""
+
+    critic_warmup: int = 5
+    """Iterations in which only the value learns, before the policy moves; a generalist distilled without reward knows no value."""
+
+    seed: int = 1
+    """Of goals, starts and noise, and of the embeddings of new words."""
+
+
+Recipe = ExpertRecipe | DistillRecipe | FinetuneRecipe
+RECIPE_KINDS: dict[str, type] = {"expert": ExpertRecipe, "distill": DistillRecipe, "finetune": FinetuneRecipe}
+
+
+def to_json(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as JSON values, with its kind."""
+    kind = next(name for name, cls in RECIPE_KINDS.items() if isinstance(recipe, cls))
+    return {"kind": kind, **dataclasses.asdict(recipe)}
+
+
+def from_json(data: dict[str, Any]) -> Recipe:
+    """The recipe that `to_json` wrote.
+
+    Raises:
+        UserError: an unknown kind or field.
+    """
+    fields = dict(data)
+    kind = fields.pop("kind", None)
+    if kind not in RECIPE_KINDS:
+        raise UserError(f"a recipe of kind {kind!r}; {did_you_mean(str(kind), RECIPE_KINDS)}")
+    cls = RECIPE_KINDS[kind]
+    known = {field.name for field in dataclasses.fields(cls)}
+    for name in fields:
+        if name not in known:
+            raise UserError(f"{cls.__name__} has no field {name!r}; {did_you_mean(name, known)}")
+    for name, nested in (("learner", LearnerConfig), ("network", MlpConfig)):
+        if isinstance(fields.get(name), dict):
+            fields[name] = nested(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields[name].items()})
+    return cls(**{name: _tuples(value) for name, value in fields.items()})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,208 @@
+"""From a recipe to a trained policy in a run's folder: experts, distillation, fine-tuning; each can be resumed."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from arnold import saved_policy
+from arnold.checkpoints.zoo import zoo_names
+from arnold.errors import UserError, did_you_mean
+from arnold.experts import PolicyExpert
+from arnold.learning.learner import Learner, TrainState
+from arnold.learning.loop import Ended, resume, train
+from arnold.learning.mixture import Mixture
+from arnold.policy.mlp import MlpActorCritic
+from arnold.policy.presets import preset
+from arnold.policy.transformer import TransformerActorCritic
+from arnold.recipe import DistillRecipe, ExpertRecipe, FinetuneRecipe, Recipe, from_json, to_json
+from arnold.runs import Run
+from arnold.saved_policy import SavedPolicy
+from arnold.tasks import Environment, Task, task
+
+OnIteration = Callable[[TrainState, dict[str, float]], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A recipe made ready to run."""
+
+    learner: Learner
+    tasks: tuple[Task, ...]
+    initial: Callable[[], TrainState]  # the state before the first iteration
+    about: dict[str, Any]  # what the checkpoint says of its making
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What a training came to."""
+
+    run: Run
+    ended: Ended
+    saved: SavedPolicy
+
+
+def run_recipe(
+    recipe: Recipe,
+    name: str,
+    *,
+    root: Path = Path("runs"),
+    backend: str = "native",
+    threads: int | None = None,
+    on_iteration: OnIteration | None = None,
+    save_every_s: float = 120.0,
+) -> Trained:
+    """Start a new run of a recipe.
+
+    Args:
+        recipe: what to train.
+        name: names the run's folder.
+        root: where runs live.
+        backend: physics back end.
+        threads: threads of the native back end.
+        on_iteration: called after each iteration.
+        save_every_s: seconds between checkpoints.
+
+    Raises:
+        UserError: for anything in the recipe that does not fit.
+    """
+    prepared = prepare(recipe, backend, threads)
+    fingerprints = {lane.name: lane.environment.body.fingerprint for lane in prepared.learner.lanes}
+    physics = {lane.name: lane.environment.physics for lane in prepared.learner.lanes}
+    reports = {task_name: p.report.to_dict() for task_name, p in physics.items() if hasattr(p, "report")}
+    extra = {"bodies": fingerprints, "vocabulary": prepared.learner.policy.vocabulary.fingerprint, "backend": backend}
+    if reports:
+        extra["conversion"] = reports
+    run = Run.create(root, name, to_json(recipe), fingerprints=extra)
+    return _go(run, prepared, prepared.initial(), name, on_iteration, save_every_s)
+
+
+def resume_run(
+    path: Path,
+    *,
+    backend: str = "native",
+    threads: int | None = None,
+    on_iteration: OnIteration | None = None,
+    save_every_s: float = 120.0,
+) -> Trained:
+    """Go on with a run where its newest good checkpoint stands, in the same files.
+
+    Raises:
+        UserError: where ``path`` is no run, or has nothing to resume.
+    """
+    run = Run.open(path)
+    prepared = prepare(from_json(run.config), backend, threads)
+    state = resume(run, prepared.learner, prepared.initial())
+    return _go(run, prepared, state, run.path.parent.name, on_iteration, save_every_s)
+
+
+def _go(run: Run, prepared: Prepared, state: TrainState, label: str, on_iteration, save_every_s) -> Trained:
+    learner = prepared.learner
+    config = saved_policy.describe(learner.policy, prepared.tasks, **prepared.about)
+    ended = train(run, learner, state, config, label=label, on_iteration=on_iteration, save_every_s=save_every_s)
+    saved = SavedPolicy(learner.policy, ended.state.params, ended.state.statistics, config, run.latest())
+    return Trained(run, ended, saved)
+
+
+def prepare(recipe: Recipe, backend: str = "native", threads: int | None = None) -> Prepared:
+    """Build the learner of a recipe; the first half of every run, and all that `arnold bench` needs.
+
+    Raises:
+        UserError: an unknown task, expert or preset, or settings that do not fit together.
+    """
+    if isinstance(recipe, ExpertRecipe):
+        return _prepare_expert(recipe, backend, threads)
+    if isinstance(recipe, DistillRecipe):
+        return _prepare_distillation(recipe, backend, threads)
+    return _prepare_finetuning(recipe, backend, threads)
+
+
+def _iterations(steps: int, rollout_steps: int, environments: int) -> int:
+    per_iteration = rollout_steps * environments
+    if steps < per_iteration:
+        raise UserError(
+            f"steps is {steps}; one iteration is {per_iteration} environment steps ({environments} environments x "
+            f"{rollout_steps}): give at least that many, or fewer environments"
+        )
+    return steps // per_iteration
+
+
+def _about(recipe: Recipe) -> dict[str, Any]:
+    return {"recipe": to_json(recipe), "made": time.strftime("%Y-%m-%d")}
+
+
+def _prepare_expert(recipe: ExpertRecipe, backend: str, threads: int | None) -> Prepared:
+    goal = task(recipe.task)
+    environment = Environment(goal, backend, threads)
+    policy = MlpActorCritic(environment.observation_table, environment.action_table, recipe.network)
+    iterations = _iterations(recipe.steps, recipe.learner.rollout_steps, recipe.environments)
+    mixture = Mixture.of({recipe.task: recipe.environments})
+    learner = Learner(policy, mixture, recipe.learner, iterations, backend=backend, threads=threads)
+    key = jax.random.key(recipe.seed)
+    if not recipe.start_from:
+        return Prepared(learner, (goal,), lambda: learner.initial_state(key), _about(recipe))
+    start = saved_policy.load(recipe.start_from)
+    template = jax.tree.map(lambda x: (x.shape, x.dtype), policy.init(key))
+    if not isinstance(start.policy, MlpActorCritic) or jax.tree.map(lambda x: (x.shape, x.dtype), start.params) != template:
+        raise UserError(
+            f"an expert for {recipe.task!r} cannot start from {recipe.start_from!r}: its network has other sizes; "
+            "start from an expert of the same body and the same kind of task"
+        )
+    return Prepared(learner, (goal,), lambda: learner.initial_state(key, params=start.params), _about(recipe))
+
+
+def _prepare_distillation(recipe: DistillRecipe, backend: str, threads: int | None) -> Prepared:
+    mixture = Mixture.of(dict(recipe.mixture))
+    environments = {t.name: Environment(t, backend, threads) for t in mixture.tasks}
+    tables = [(e.observation_table, e.action_table) for e in environments.values()]
+    policy = TransformerActorCritic.of(tables, preset(recipe.preset))
+    named = dict(recipe.experts)
+    for name in named:
+        if name not in environments:
+            raise UserError(f"an expert was given for task {name!r}, which is not in the mixture; {did_you_mean(name, environments)}")
+    experts = {name: _expert(environments[name], named.get(name, name)) for name in environments}
+    iterations = _iterations(recipe.steps, recipe.learner.rollout_steps, sum(n for _, n in mixture.shares))
+    learner = Learner(policy, mixture, recipe.learner, iterations, experts, backend, threads)
+    key = jax.random.key(recipe.seed)
+    return Prepared(learner, mixture.tasks, lambda: learner.initial_state(key), _about(recipe))
+
+
+def _expert(environment: Environment, checkpoint: str) -> PolicyExpert:
+    """The expert of a task; by default the zoo's of the same name."""
+    if checkpoint == environment.task.name and checkpoint not in zoo_names():
+        raise UserError(
+            f"no expert ships for task {checkpoint!r}; train one with `arnold train`, and give it with --experts {checkpoint}=RUN "
+            f"(experts that ship: {', '.join(zoo_names()) or 'none'})"
+        )
+    return saved_policy.load(checkpoint).expert(environment)
+
+
+def _prepare_finetuning(recipe: FinetuneRecipe, backend: str, threads: int | None) -> Prepared:
+    goal = task(recipe.task)
+    environment = Environment(goal, backend, threads)
+    start = saved_policy.load(recipe.checkpoint)
+    policy, params, statistics = start.policy, start.params, start.statistics
+    if isinstance(policy, TransformerActorCritic):
+        tables = [(environment.observation_table, environment.action_table)]
+        policy, params, statistics = policy.grow(params, statistics, tables, jax.random.key(recipe.seed))
+    experts = {goal.name: _expert(environment, recipe.expert)} if recipe.expert else {}
+    iterations = _iterations(recipe.steps, recipe.learner.rollout_steps, recipe.environments)
+    mixture = Mixture.of({recipe.task: recipe.environments})
+    learner = Learner(policy, mixture, recipe.learner, iterations, experts, backend, threads, critic_warmup=recipe.critic_warmup)
+    key = jax.random.key(recipe.seed)
+    tasks = (goal, *(task(t) for t in start.tasks if t != goal.name and _known(t)))
+    about = {**_about(recipe), "grown_from": str(start.config.get("recipe", {}).get("kind", "")) or recipe.checkpoint}
+    return Prepared(learner, tasks, lambda: learner.initial_state(key, params=params, statistics=statistics), about)
+
+
+def _known(name: str) -> bool:
+    try:
+        task(name)
+    except UserError:
+        return False
+    return True

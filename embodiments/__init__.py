@@ -1,0 +1,19 @@
+"""Bodies: where their MJCF comes from, their muscles, joints, sites and sensors, control rate and action map."""
+
+from arnold.embodiments.action_maps import ACTION_MAPS, SIGMOID, ActionMap, action_map
+from arnold.embodiments.catalog import embodiment, list_embodiments, register_embodiment
+from arnold.embodiments.embodiment import Body, Embodiment
+from arnold.embodiments.signals import Signals
+
+__all__ = [
+    "ACTION_MAPS",
+    "SIGMOID",
+    "ActionMap",
+    "Body",
+    "Embodiment",
+    "Signals",
+    "action_map",
+    "embodiment",
+    "list_embodiments",
+    "register_embodiment",
+]

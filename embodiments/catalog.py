@@ -1,0 +1,44 @@
+"""The bodies that ship, by name, and the door for a user's own."""
+
+from __future__ import annotations
+
+from arnold.embodiments import sources
+from arnold.embodiments.embodiment import Embodiment
+from arnold.errors import UserError, did_you_mean
+
+ELBOW = Embodiment("elbow", sources.elbow_spec, side="right", summary="MyoElbow: 1 joint, 6 muscles")
+FINGER = Embodiment("finger", sources.finger_spec, side="right", summary="MyoFinger: 4 joints, 5 muscles")
+HAND = Embodiment("hand", sources.hand_spec, side="right", summary="MyoHand: 23 joints, 39 muscles")
+
+_CATALOG: dict[str, Embodiment] = {body.name: body for body in (ELBOW, FINGER, HAND)}
+
+
+def register_embodiment(embodiment: Embodiment) -> Embodiment:
+    """Add a body under its name, so that tasks can name it; registering the same name again replaces it.
+
+    Raises:
+        UserError: where the name is one of the bodies that ship.
+    """
+    if embodiment.name in (ELBOW.name, FINGER.name, HAND.name) and embodiment != _CATALOG[embodiment.name]:
+        raise UserError(f"the name {embodiment.name!r} is taken by a body that ships with arnold; choose another name")
+    _CATALOG[embodiment.name] = embodiment
+    return embodiment
+
+
+def embodiment(name: str) -> Embodiment:
+    """The body called ``name``.
+
+    Raises:
+        UserError: for an unknown name, with the nearest match.
+    """
+    if name not in _CATALOG:
+        raise UserError(
+            f"unknown body {name!r}; {did_you_mean(name, _CATALOG)} "
+            "A body of your own: Embodiment.from_mjcf(path), see docs/add-a-body.md"
+        )
+    return _CATALOG[name]
+
+
+def list_embodiments() -> tuple[Embodiment, ...]:
+    """Every body known now, those that ship first."""
+    return tuple(_CATALOG.values())

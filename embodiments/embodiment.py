@@ -1,0 +1,208 @@
+"""An embodiment: a body that can be compiled, stepped and named.
+
+`Embodiment` is the description (where the model comes from, how it is driven); `Embodiment.compile` gives a `Body`: the
+MuJoCo model with the sensors that observations need, tables of its muscles and joints by name, and the words of its tokens.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+
+from arnold.embodiments import sources
+from arnold.embodiments.action_maps import SIGMOID, ActionMap
+from arnold.embodiments.signals import Readout, Signals
+from arnold.embodiments.physics.state import PhysicsState
+from arnold.errors import UserError, did_you_mean
+from arnold.vocab import Token, TokenTable, lexicon, quantities
+
+SCALAR_JOINTS = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
+
+
+@dataclasses.dataclass(frozen=True)
+class Embodiment:
+    """A body, described: where its model comes from and how it is driven.
+
+    Attributes:
+        name: what tasks and the command line call it.
+        build: returns a fresh, editable `mujoco.MjSpec`.
+        frame_skip: physics steps per control step; with the model's timestep it sets the control rate.
+        side: the side of muscles and joints whose names carry none ("right", "left"), or None for a body with no side.
+        action_map: from action in [-1, 1] to excitation in [0, 1].
+        summary: one line for `arnold list`.
+    """
+
+    name: str
+    build: Callable[[], mujoco.MjSpec]
+    frame_skip: int = 10
+    side: str | None = "right"
+    action_map: ActionMap = SIGMOID
+    summary: str = ""
+
+    @classmethod
+    def from_mjcf(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        name: str | None = None,
+        frame_skip: int = 10,
+        side: str | None = None,
+        action_map: ActionMap = SIGMOID,
+    ) -> Embodiment:
+        """A body from a user's own MJCF file with muscles; its tokens follow from the names in the file.
+
+        Args:
+            path: MJCF file. Its muscle actuators become the muscles to drive.
+            name: the body's name; the file's stem by default.
+            frame_skip: physics steps per control step.
+            side: the side of names that carry none, or None.
+            action_map: action to excitation.
+
+        Raises:
+            UserError: where the file is missing, does not compile, or has no muscles.
+
+        Example:
+            >>> body = Embodiment.from_mjcf("my_arm.xml", side="right").compile()
+            >>> body.muscles, body.joint_tokens(quantities.JOINT_POSITION)
+        """
+        path = Path(path).expanduser().resolve()
+        embodiment = cls(
+            name=name or path.stem,
+            build=functools.partial(sources.spec_from_file, path),
+            frame_skip=frame_skip,
+            side=side,
+            action_map=action_map,
+            summary=f"from {path.name}",
+        )
+        embodiment.compile()
+        return embodiment
+
+    def compile(self, sites: Sequence[str] = ()) -> Body:
+        """Compile the model with a sensor for every muscle signal and for the position of each of ``sites``.
+
+        Raises:
+            UserError: where MuJoCo refuses the model, a site is unknown, or the body has no muscles.
+        """
+        return _compile(self, tuple(sites))
+
+
+@functools.lru_cache(maxsize=64)
+def _compile(embodiment: Embodiment, sites: tuple[str, ...]) -> Body:
+    spec = embodiment.build()
+    muscles = [a.name for a in spec.actuators if a.dyntype == mujoco.mjtDyn.mjDYN_MUSCLE]
+    if not muscles:
+        raise UserError(
+            f"body {embodiment.name!r} has no muscles (actuators with muscle dynamics); "
+            f"it has {len(spec.actuators)} other actuators; add <muscle> actuators to its MJCF"
+        )
+    known = [s.name for s in spec.sites if s.name]
+    for site in sites:
+        if site not in known:
+            raise UserError(f"body {embodiment.name!r} has no site {site!r}; {did_you_mean(site, known)}")
+    for sensor in list(spec.sensors):  # observations read only what is declared here
+        spec.delete(sensor)
+    for muscle in muscles:
+        for kind in (mujoco.mjtSensor.mjSENS_ACTUATORPOS, mujoco.mjtSensor.mjSENS_ACTUATORVEL, mujoco.mjtSensor.mjSENS_ACTUATORFRC):
+            _add_sensor(spec, kind, mujoco.mjtObj.mjOBJ_ACTUATOR, muscle)
+    for site in sites:
+        _add_sensor(spec, mujoco.mjtSensor.mjSENS_FRAMEPOS, mujoco.mjtObj.mjOBJ_SITE, site)
+    model = sources.compile_spec(spec, f"body {embodiment.name!r}")
+    return Body(embodiment, model, tuple(sites))
+
+
+def _add_sensor(spec: mujoco.MjSpec, kind: mujoco.mjtSensor, objtype: mujoco.mjtObj, name: str) -> None:
+    spec.add_sensor(name=f"{kind.name}:{name}", type=kind, objtype=objtype, objname=name)
+
+
+class Body:
+    """A compiled embodiment: the model, its tables by name, and how to read and name its signals.
+
+    Attributes:
+        embodiment: the description it was compiled from.
+        model: the `mujoco.MjModel`; do not edit it.
+        muscles: names of the M muscles, in control order.
+        joints: names of the J hinge and slide joints, in model order.
+        sites: names of the P sites whose positions are observed.
+        joint_range: (J, 2) rad or m; (-inf, inf) for a joint without limits.
+        timestep: physics step, s.
+        control_dt: control step, s.
+    """
+
+    def __init__(self, embodiment: Embodiment, model: mujoco.MjModel, sites: tuple[str, ...]):
+        self.embodiment = embodiment
+        self.model = model
+        self.sites = sites
+        scalar = [j for j in range(model.njnt) if int(model.jnt_type[j]) in SCALAR_JOINTS]
+        muscle = [a for a in range(model.nu) if int(model.actuator_dyntype[a]) == int(mujoco.mjtDyn.mjDYN_MUSCLE)]
+        self.joints = tuple(model.joint(j).name for j in scalar)
+        self.muscles = tuple(model.actuator(a).name for a in muscle)
+        self.muscle_controls = np.array(muscle, np.int32)
+        limited = model.jnt_limited[scalar].astype(bool)[:, None]
+        self.joint_range = np.where(limited, model.jnt_range[scalar], [[-np.inf, np.inf]]).astype(np.float32)
+        self.timestep = float(model.opt.timestep)
+        self.control_dt = self.timestep * embodiment.frame_skip
+        self.rest_position = model.qpos0.astype(np.float32)
+        self.joint_qpos = model.jnt_qposadr[scalar].astype(np.int32)
+        self.joint_qvel = model.jnt_dofadr[scalar].astype(np.int32)
+        self.muscle_act = model.actuator_actadr[muscle].astype(np.int32)
+        self._readout = Readout(
+            joint_qpos=self.joint_qpos,
+            joint_qvel=self.joint_qvel,
+            muscle_act=self.muscle_act,
+            muscles=len(muscle),
+            sites=sites,
+        )
+
+    def __repr__(self) -> str:
+        return f"Body({self.embodiment.name!r}, muscles={len(self.muscles)}, joints={len(self.joints)}, sites={self.sites})"
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that change with the compiled model or the way it is driven."""
+        digest = hashlib.sha256()
+        buffer = np.empty(mujoco.mj_sizeModel(self.model), np.uint8)
+        mujoco.mj_saveModel(self.model, None, buffer)
+        digest.update(buffer.tobytes())
+        digest.update(f"{self.embodiment.frame_skip} {self.embodiment.action_map.name}".encode())
+        return digest.hexdigest()[:12]
+
+    def signals(self, physics: PhysicsState) -> Signals:
+        """What a task may read of one environment's physics, by name and unit."""
+        return self._readout(physics)
+
+    def joint_index(self, name: str) -> int:
+        """The place of a joint in `joints`.
+
+        Raises:
+            UserError: for an unknown joint, with the nearest match.
+        """
+        if name not in self.joints:
+            raise UserError(f"body {self.embodiment.name!r} has no joint {name!r}; {did_you_mean(name, self.joints)}")
+        return self.joints.index(name)
+
+    def qpos_with(self, joint_position: jax.Array) -> jax.Array:
+        """The rest qpos (nq,) with the hinge and slide joints at ``joint_position`` (J,)."""
+        return jnp.asarray(self.rest_position).at[self.joint_qpos].set(joint_position)
+
+    def joint_tokens(self, quantity: tuple[str, ...], joints: Sequence[str] | None = None) -> tuple[Token, ...]:
+        """One token per joint that says ``quantity`` of it, in the order of ``joints`` (all by default)."""
+        side = self.embodiment.side
+        return tuple(Token(lexicon.joint_words(j, side=side), quantity) for j in (self.joints if joints is None else joints))
+
+    def muscle_tokens(self, quantity: tuple[str, ...]) -> tuple[Token, ...]:
+        """One token per muscle that says ``quantity`` of it, in control order."""
+        return tuple(Token(lexicon.muscle_words(m, side=self.embodiment.side), quantity) for m in self.muscles)
+
+    @functools.cached_property
+    def action_table(self) -> TokenTable:
+        """The M muscles to drive; a muscle to drive has the same words as its observed activation."""
+        return TokenTable(self.muscle_tokens(quantities.MUSCLE_ACTIVATION))

@@ -1,0 +1,60 @@
+"""The stepping primitive: `step(state, excitation) -> state`, one function on every back end.
+
+Back ends are made by name with :func:`make_physics`. Both can be jitted, vmapped and scanned, and task code cannot tell
+them apart.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import jax
+
+from arnold.embodiments.physics.state import PhysicsState
+from arnold.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:  # bodies read the physics state, so this module cannot import them while it loads
+    from arnold.embodiments.embodiment import Body
+
+BACKENDS = ("native", "mjx")
+
+
+class Physics(Protocol):
+    """What a back end offers; each function is of one environment, for use under `jax.vmap`."""
+
+    name: str
+    body: Body
+
+    def initial(self, qpos: jax.Array, qvel: jax.Array, act: jax.Array) -> PhysicsState:
+        """A state at time 0; its sensors are not yet evaluated."""
+
+    def step(self, state: PhysicsState, excitation: jax.Array) -> PhysicsState:
+        """One control step under a constant excitation (M,)."""
+
+    def forward(self, state: PhysicsState, needed: jax.Array) -> PhysicsState:
+        """The same state with its sensors evaluated where ``needed`` () is true."""
+
+
+def make_physics(body: Body, backend: str = "native", threads: int | None = None) -> Physics:
+    """The back end called ``backend`` for a compiled body.
+
+    Args:
+        body: the compiled body.
+        backend: "native" (the C engine, the default on a CPU) or "mjx" (MuJoCo XLA).
+        threads: threads of the native pool; all cores by default.
+
+    Raises:
+        UserError: for an unknown back end, or a body that it cannot take.
+    """
+    if backend == "native":
+        from arnold.embodiments.physics.native import NativePhysics
+
+        return NativePhysics(body, threads)
+    if backend == "mjx":
+        from arnold.embodiments.physics.mjx import MjxPhysics
+
+        return MjxPhysics(body)
+    raise UserError(f"unknown physics back end {backend!r}; {did_you_mean(backend, BACKENDS)}")
+
+
+__all__ = ["BACKENDS", "Physics", "PhysicsState", "make_physics"]

@@ -1,0 +1,69 @@
+"""The mjx back end: MuJoCo XLA (`impl="jax"`), for an accelerator and for end-to-end compilation."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from mujoco import mjx
+
+from arnold.embodiments.embodiment import Body
+from arnold.embodiments.physics.conversion import ConversionReport, convert_for_mjx
+from arnold.embodiments.physics.state import PhysicsState
+
+
+class MjxPhysics:
+    """Steps one body with MJX; the same two functions as the native back end.
+
+    Attributes:
+        report: what was changed in the model to make it fit MJX.
+    """
+
+    name = "mjx"
+
+    def __init__(self, body: Body):
+        self.body = body
+        self._model, self.report = convert_for_mjx(body.model, body.embodiment.name)
+        self._blank = mjx.make_data(body.model, impl="jax")
+
+    def initial(self, qpos: jax.Array, qvel: jax.Array, act: jax.Array) -> PhysicsState:
+        """A state at time 0 with everything else at rest; `forward` fills its sensors."""
+        return PhysicsState(
+            time=jnp.zeros((), jnp.float32),
+            qpos=qpos,
+            qvel=qvel,
+            act=act,
+            sensordata=jnp.zeros(self.body.model.nsensordata, jnp.float32),
+            excitation=jnp.zeros(len(self.body.muscles), jnp.float32),
+        )
+
+    def step(self, state: PhysicsState, excitation: jax.Array) -> PhysicsState:
+        """One control step under a constant excitation (M,) in [0, 1]."""
+        data = self._data(state, excitation)
+        data, _ = jax.lax.scan(
+            lambda d, _: (mjx.step(self._model, d), None), data, None, length=self.body.embodiment.frame_skip
+        )
+        return self._state(mjx.forward(self._model, data), excitation)
+
+    def forward(self, state: PhysicsState, needed: jax.Array) -> PhysicsState:
+        """The same state with its sensors evaluated; MJX evaluates every row, so ``needed`` only selects."""
+        evaluated = mjx.forward(self._model, self._data(state, state.excitation)).sensordata
+        return dataclasses.replace(state, sensordata=jnp.where(needed, evaluated, state.sensordata))
+
+    def _data(self, state: PhysicsState, excitation: jax.Array) -> mjx.Data:
+        control = jnp.zeros(self.body.model.nu, jnp.float32).at[self.body.muscle_controls].set(excitation)
+        return self._blank.replace(time=state.time, qpos=state.qpos, qvel=state.qvel, act=state.act, ctrl=control)
+
+    def _state(self, data: mjx.Data, excitation: jax.Array) -> PhysicsState:
+        return PhysicsState(
+            time=data.time,
+            qpos=data.qpos,
+            qvel=data.qvel,
+            act=data.act,
+            sensordata=data.sensordata,
+            excitation=excitation,
+        )
+
+
+__all__ = ["ConversionReport", "MjxPhysics"]

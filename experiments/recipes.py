@@ -1,0 +1,67 @@
+"""The recipes that ship, by name.
+
+`arnold train NAME` runs an expert's, `arnold distill NAME` a distillation's.
+"""
+
+from __future__ import annotations
+
+from arnold.errors import UserError, did_you_mean
+from arnold.recipe import DistillRecipe, ExpertRecipe
+
+EXPERTS: dict[str, ExpertRecipe] = {
+    recipe.task: recipe
+    for recipe in (
+        ExpertRecipe("elbow_pose", steps=600_000),
+        ExpertRecipe("finger_pose", steps=600_000),
+        ExpertRecipe("finger_reach", steps=600_000),
+        ExpertRecipe("hand_pose", steps=1_280_000),
+        ExpertRecipe("hand_thumb_reach", steps=1_280_000),
+        ExpertRecipe("hand_index_reach", steps=1_280_000),
+        ExpertRecipe("hand_middle_reach", steps=1_280_000),
+        ExpertRecipe("hand_ring_reach", steps=1_280_000),
+        ExpertRecipe("hand_little_reach", steps=1_280_000),
+    )
+}
+
+DISTILLATIONS: dict[str, DistillRecipe] = {
+    "quickstart": DistillRecipe(
+        mixture=(("elbow_pose", 16), ("finger_reach", 16), ("hand_index_reach", 64)),
+        steps=192_000,
+    ),
+    "nine": DistillRecipe(
+        mixture=(
+            ("elbow_pose", 16),
+            ("finger_pose", 16),
+            ("finger_reach", 16),
+            ("hand_pose", 32),
+            ("hand_thumb_reach", 32),
+            ("hand_index_reach", 32),
+            ("hand_middle_reach", 32),
+            ("hand_ring_reach", 32),
+            ("hand_little_reach", 32),
+        ),
+        steps=1_600_000,
+    ),
+}
+
+
+def expert_recipe(name: str) -> ExpertRecipe:
+    """The recipe of the expert of a task.
+
+    Raises:
+        UserError: where none ships under that name, with the nearest match.
+    """
+    if name not in EXPERTS:
+        raise UserError(f"no recipe for an expert of {name!r}; {did_you_mean(name, EXPERTS)} A task of your own: --task FILE")
+    return EXPERTS[name]
+
+
+def distill_recipe(name: str) -> DistillRecipe:
+    """The distillation recipe called ``name``.
+
+    Raises:
+        UserError: where none ships under that name, with the nearest match.
+    """
+    if name not in DISTILLATIONS:
+        raise UserError(f"unknown distillation recipe {name!r}; {did_you_mean(name, DISTILLATIONS)}")
+    return DISTILLATIONS[name]

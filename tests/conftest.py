@@ -1,0 +1,53 @@
+"""The strictness that every test runs under.
+
+JAX reads its flags once, when it is first imported, so everything about JAX is set here before any test module loads:
+
+* two virtual CPU devices, so that code which only works on one device fails here and not on a user's machine;
+* strict dtype promotion and rank promotion that raises, so that no ``int + float`` or ``(K,) - (B, K)`` slips through;
+* warnings are errors (``[tool.pytest.ini_options]`` in ``pyproject.toml``, which lists the exceptions).
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+XLA_FLAGS = (
+    # Sharded code must see more than one device.
+    "--xla_force_host_platform_device_count=2",
+    # jaxlib 0.10 can deadlock on two-core CPUs in the large graphs of MJX when its concurrency scheduler is on.
+    "--xla_cpu_enable_concurrency_optimized_scheduler=false",
+)
+
+
+def add_xla_flags(given: str, wanted: tuple[str, ...]) -> str:
+    """Append to ``given`` the ``--name=value`` flags of ``wanted`` whose name the user has not set already."""
+    names = {flag.partition("=")[0] for flag in given.split()}
+    return " ".join([*given.split(), *(flag for flag in wanted if flag.partition("=")[0] not in names)])
+
+
+os.environ["XLA_FLAGS"] = add_xla_flags(os.environ.get("XLA_FLAGS", ""), XLA_FLAGS)
+# Environment variables rather than jax.config: processes that a test starts inherit them.
+os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
+os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+# Pictures are drawn to files; no test may open a window.
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+def _has_gpu() -> bool:
+    """Whether JAX sees an accelerator of kind ``gpu``."""
+    import jax
+
+    try:
+        return bool(jax.devices("gpu"))
+    except RuntimeError:
+        return False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests marked ``gpu`` where there is none; JAX is asked only if such a test was collected."""
+    gpu_items = [item for item in items if item.get_closest_marker("gpu")]
+    if gpu_items and not _has_gpu():
+        for item in gpu_items:
+            item.add_marker(pytest.mark.skip(reason="needs a GPU that JAX can use; none was found"))
