@@ -51,7 +51,7 @@ $(BIN)/python:
 	@PYTHON='$(PYTHON)' VENV='$(VENV)' sh .ci/venv
 
 $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
-	@echo "Installing arnold and what it needs into $(VENV): some 600 MB, a few minutes the first time."
+	@echo "Installing arnold and what it needs into $(VENV): about 2 GB on disk, a few minutes the first time."
 	$(PIP_INSTALL) -e .
 	@touch $@
 

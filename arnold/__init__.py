@@ -14,11 +14,32 @@ from typing import Any
 
 # The only place to edit: public name -> the module that owns it.
 _HOME = {
+    "ActionMap": "arnold.embodiments",
+    "Body": "arnold.embodiments",
+    "Channel": "arnold.tasks",
+    "Embodiment": "arnold.embodiments",
     "EntityGroup": "arnold.vocab",
+    "EnvState": "arnold.tasks",
+    "Environment": "arnold.tasks",
+    "Outcome": "arnold.tasks",
+    "Pose": "arnold.tasks",
+    "Reach": "arnold.tasks",
+    "Signals": "arnold.embodiments",
+    "Start": "arnold.tasks",
+    "Task": "arnold.tasks",
     "Token": "arnold.vocab",
     "TokenTable": "arnold.vocab",
     "UserError": "arnold.errors",
     "Vocabulary": "arnold.vocab",
+    "action_map": "arnold.embodiments",
+    "embodiment": "arnold.embodiments",
+    "list_embodiments": "arnold.embodiments",
+    "list_tasks": "arnold.tasks",
+    "list_zoo": "arnold.checkpoints",
+    "load_task_file": "arnold.tasks",
+    "register_embodiment": "arnold.embodiments",
+    "register_task": "arnold.tasks",
+    "task": "arnold.tasks",
 }
 
 __all__ = sorted(_HOME)

@@ -15,12 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from arnold.checkpoints.durable import reported_writes, write_text
-from arnold.errors import UserError
+from arnold.episodes import Episodes, Recording, policy_agent
 from arnold.policy.actor_critic import ActorCritic
 from arnold.tasks import Environment, Task
 
@@ -58,7 +56,9 @@ class Evaluation:
     def confidence(self) -> float:
         """Half the width of the 95 % interval of the solved-step fraction (normal, over episodes)."""
         fractions = np.asarray(self.solved_steps) / self.horizon
-        return CONFIDENCE_Z * float(np.std(fractions, ddof=1)) / math.sqrt(len(fractions)) if len(fractions) > 1 else math.nan
+        if len(fractions) < 2:
+            return math.nan
+        return CONFIDENCE_Z * float(np.std(fractions, ddof=1)) / math.sqrt(len(fractions))
 
     @property
     def success(self) -> float:
@@ -83,8 +83,12 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, per episode too."""
-        return {"task": self.task, **self.summary(), "per_episode": {
-            "solved_steps": list(self.solved_steps), "steps": list(self.steps), "reward": list(self.reward)}}
+        per_episode = {
+            "solved_steps": list(self.solved_steps),
+            "steps": list(self.steps),
+            "reward": list(self.reward),
+        }
+        return {"task": self.task, **self.summary(), "per_episode": per_episode}
 
 
 class Evaluator:
@@ -96,6 +100,7 @@ class Evaluator:
         backend: physics back end.
         threads: threads of the native back end.
         environment: an environment to reuse in place of a new one.
+        deterministic: take the mean action; otherwise sample.
     """
 
     def __init__(
@@ -105,13 +110,13 @@ class Evaluator:
         backend: str = "native",
         threads: int | None = None,
         environment: Environment | None = None,
+        deterministic: bool = True,
     ):
-        self.policy = policy
         self.environment = environment or Environment(task, backend, threads)
-        self.ids = policy.bind([(self.environment.observation_table, self.environment.action_table)])
-        self._run = jax.jit(self._episodes, static_argnames=("episodes", "deterministic"))
+        self.deterministic = deterministic
+        self._episodes = Episodes(self.environment, policy_agent(policy, self.environment, deterministic))
 
-    def __call__(self, params: Any, statistics: Any, episodes: int = 200, seed: int = 0, deterministic: bool = True) -> Evaluation:
+    def __call__(self, params: Any, statistics: Any, episodes: int = 200, seed: int = 0) -> Evaluation:
         """Evaluate.
 
         Args:
@@ -119,42 +124,27 @@ class Evaluator:
             statistics: its observation statistics, read only.
             episodes: how many, all stepped together.
             seed: of starts, goals and, where not deterministic, actions.
-            deterministic: take the mean action; otherwise sample.
 
         Raises:
             UserError: for fewer than one episode.
         """
-        if episodes < 1:
-            raise UserError(f"an evaluation of {episodes} episodes says nothing; at least 1 is accepted (200 is the default)")
-        solved, steps, reward = self._run(params, statistics, jax.random.key(seed), episodes, deterministic)
-        return Evaluation(
+        return self.recorded(params, statistics, episodes, seed)[0]
+
+    def recorded(
+        self, params: Any, statistics: Any, episodes: int = 200, seed: int = 0
+    ) -> tuple[Evaluation, Recording]:
+        """Evaluate, and return what happened step by step too, with the activations of the first episode."""
+        recording = self._episodes((params, statistics), episodes, seed)
+        evaluation = Evaluation(
             task=self.environment.task.name,
             horizon=self.environment.task.horizon,
-            solved_steps=tuple(int(x) for x in np.asarray(solved)),
-            steps=tuple(int(x) for x in np.asarray(steps)),
-            reward=tuple(float(x) for x in np.asarray(reward)),
+            solved_steps=tuple(int(x) for x in recording.solved.sum(axis=1)),
+            steps=tuple(int(x) for x in recording.running.sum(axis=1)),
+            reward=tuple(float(x) for x in recording.reward.sum(axis=1)),
             seed=seed,
-            deterministic=deterministic,
+            deterministic=self.deterministic,
         )
-
-    def _episodes(self, params, statistics, key, episodes: int, deterministic: bool):
-        reset_key, action_key = jax.random.split(key)
-        state = jax.vmap(self.environment.reset)(jax.random.split(reset_key, episodes))
-
-        def step(carried, step_key):
-            state, running = carried
-            output = self.policy.apply(params, statistics, self.ids, state.observation[None])
-            action = output.mean[0]
-            if not deterministic:
-                noise = jax.random.normal(step_key, action.shape)
-                action = action + noise * jnp.exp(output.log_std[0])[None, :]
-            state = jax.vmap(self.environment.step)(state, action)
-            seen = (running & state.solved, running, jnp.where(running, state.reward, 0.0))
-            return (state, running & ~state.done), seen
-
-        keys = jax.random.split(action_key, self.environment.task.horizon)
-        _, (solved, running, reward) = jax.lax.scan(step, (state, jnp.ones(episodes, bool)), keys)
-        return solved.sum(axis=0), running.sum(axis=0), reward.sum(axis=0)
+        return evaluation, recording
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,6 +153,8 @@ class Comparison:
 
     student: Evaluation
     expert: Evaluation | None = None
+    student_recording: Recording | None = None
+    expert_recording: Recording | None = None
 
     @property
     def relative(self) -> float:
@@ -215,8 +207,8 @@ def write_evaluation(folder: Path, comparisons: Sequence[Comparison], heading: d
         the three paths.
     """
     rows = [c.row() for c in comparisons]
-    detail = {**heading, "tasks": [
-        {"student": c.student.to_dict(), "expert": c.expert.to_dict() if c.expert else None} for c in comparisons]}
+    pairs = [{"student": c.student.to_dict(), "expert": c.expert.to_dict() if c.expert else None} for c in comparisons]
+    detail = {**heading, "tasks": pairs}
     paths = tuple(folder / f"evaluation.{suffix}" for suffix in ("json", "csv", "md"))
     with reported_writes(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -26,14 +26,10 @@ class MetricLog:
     """Rows appended to the two metric files of one run folder; one process writes at a time."""
 
     def __init__(self, folder: Path) -> None:
-        """Continue the files in ``folder``, or start them; a row that a kill cut short is dropped."""
+        """Look at the files in ``folder``; nothing is written before the first :meth:`append` or :meth:`truncate`."""
         self.jsonl = folder / JSONL_FILE
         self.csv = folder / CSV_FILE
-        rows = read_rows(self.jsonl)
-        self._columns = _columns(rows)
-        self.last = rows[-1] if rows else None
-        if self.jsonl.exists():
-            self._rewrite(rows)
+        self._columns = _columns(read_rows(self.jsonl))
 
     def append(self, row: Mapping[str, Figure]) -> None:
         """Add one row to both files.
@@ -51,20 +47,19 @@ class MetricLog:
             else:
                 with self.csv.open("a", encoding="utf-8", newline="") as stream:
                     stream.write(_csv_text(self._columns, [row], header=False))
-        self.last = dict(row)
 
-    def truncate(self, step: int) -> None:
-        """Drop the rows after ``step``, which a resume from ``step`` writes again.
+    def rows(self, last_step: int) -> list[dict[str, Any]]:
+        """The rows up to and including ``last_step``."""
+        return [row for row in read_rows(self.jsonl) if row["step"] <= last_step]
+
+    def truncate(self, last_step: int) -> None:
+        """Keep only the rows up to ``last_step``: a resume from there writes the later ones again.
 
         Raises:
             UserError: the disk is full or read-only.
         """
-        rows = [row for row in read_rows(self.jsonl) if row.get("step", 0) <= step]
+        rows = self.rows(last_step)
         self._columns = _columns(rows)
-        self.last = rows[-1] if rows else None
-        self._rewrite(rows)
-
-    def _rewrite(self, rows: list[dict[str, Any]]) -> None:
         with reported_writes(self.jsonl):
             write_text(self.jsonl, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
             self._write_csv(rows)
@@ -74,7 +69,7 @@ class MetricLog:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a ``metrics.jsonl``; lines that are no JSON object (a kill while writing) are left out."""
+    """The rows of a ``metrics.jsonl``; what is no row (the line that a kill cut short) is left out."""
     if not path.exists():
         return []
     rows = []
@@ -83,7 +78,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
             row = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        if isinstance(row, dict):
+        if isinstance(row, dict) and type(row.get("step")) is int:
             rows.append(row)
     return rows
 

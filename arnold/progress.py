@@ -55,7 +55,8 @@ class Progress:
         self._total, self._unit, self._label = total, unit, label
         self._clock = clock
         self._stream = sys.stderr if stream is None else stream
-        self._console = Console(file=self._stream, highlight=False)
+        # The stream decides and not FORCE_COLOR, which rich would take for a terminal in a log file.
+        self._console = Console(file=self._stream, highlight=False, force_terminal=self._stream.isatty())
         self._live: Live | None = None
         self._samples: deque[tuple[float, int]] = deque([(clock(), start)])
         self._shown_at: float | None = None
@@ -63,7 +64,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         """Start the live line if there is a terminal."""
-        if self._console.is_terminal:
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._live = Live(console=self._console, auto_refresh=False)
             self._live.start()
         return self

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from arnold import provenance
 from arnold.checkpoints import save_checkpoint, write_card
 from arnold.checkpoints.zoo import ZOO_FOLDER
-from arnold.evaluation import Comparison, Evaluator
+from arnold.errors import UserError
+from arnold.evaluation import Comparison, Evaluation, Evaluator
 from arnold.metric_log import read_rows
 from arnold.runs import Run
 from arnold.saved_policy import SavedPolicy, load
@@ -26,57 +28,79 @@ def evaluate_saved(
     deterministic: bool = True,
     backend: str = "native",
     threads: int | None = None,
+    note: Callable[[str], None] = lambda line: None,
 ) -> list[Comparison]:
     """Evaluate a policy on tasks, beside the experts given.
 
     Args:
         saved: the policy.
         tasks: task names.
-        experts: by task.
+        experts: by the task's name.
         episodes: per task.
         seed: of starts and goals; the same for policy and expert.
         deterministic: take mean actions.
         backend: physics back end.
         threads: threads of the native back end.
+        note: given a line about each evaluation as it ends.
+
+    Raises:
+        UserError: an unknown task, or one in which the policy cannot act.
     """
     comparisons = []
     for name in tasks:
         environment = Environment(task(name), backend, threads)
+        goal = environment.task
 
-        def run(policy: SavedPolicy, environment=environment):
-            evaluator = Evaluator(policy.policy, environment.task, environment=environment)
-            return evaluator(policy.params, policy.statistics, episodes, seed, deterministic)
+        def run(policy: SavedPolicy, role: str, environment: Environment = environment):
+            begun = time.monotonic()
+            evaluator = Evaluator(policy.policy, environment.task, environment=environment, deterministic=deterministic)
+            evaluation, recording = evaluator.recorded(policy.params, policy.statistics, episodes, seed)
+            note(_said(role, evaluation, time.monotonic() - begun))
+            return evaluation, recording
 
-        expert = experts.get(name)
-        comparisons.append(Comparison(run(saved), run(expert) if expert else None))
+        evaluation, recording = run(saved, "policy")
+        expert = experts.get(goal.name)
+        expert_evaluation, expert_recording = run(expert, "expert") if expert else (None, None)
+        comparisons.append(Comparison(evaluation, expert_evaluation, recording, expert_recording))
     return comparisons
 
 
-def publish(run_path: Path, name: str, experts: dict[str, SavedPolicy], episodes: int = 200, folder: Path = ZOO_FOLDER) -> Path:
+def _said(role: str, evaluation: Evaluation, seconds: float) -> str:
+    fraction = f"{100 * evaluation.solved_step_fraction:.1f} % of steps solved"
+    return f"{evaluation.task}, {role}: {fraction} in {len(evaluation.steps)} episodes ({seconds:.1f} s)"
+
+
+def publish(
+    run_path: Path,
+    name: str,
+    experts: dict[str, SavedPolicy],
+    episodes: int = 200,
+    folder: Path = ZOO_FOLDER,
+    note: Callable[[str], None] = lambda line: None,
+) -> Path:
     """Copy a run's newest policy into the zoo under ``name``, with a card of what was measured.
 
     Args:
         run_path: the run.
-        name: of the entry.
+        name: of the entry; an entry of that name is replaced.
         experts: by task, to compare with; empty for an expert.
         episodes: of the evaluation.
         folder: the zoo.
+        note: given a line about each evaluation as it ends.
 
     Returns:
         the entry's folder.
 
     Raises:
-        UserError: where the run has no good checkpoint.
+        UserError: where the run has no good checkpoint, or ``name`` is not a plain name.
     """
+    if not name or name.startswith(".") or any(c in name for c in "/\\\0"):
+        raise UserError(f"the name of a zoo entry names a folder, so {name!r} will not do; use letters, digits, _ and -")
     run = Run.open(run_path)
     saved = load(run.path)
-    comparisons = evaluate_saved(saved, saved.tasks, experts, episodes=episodes)
-    entry = folder / name
-    if entry.exists():
-        shutil.rmtree(entry)
-    folder.mkdir(parents=True, exist_ok=True)
+    comparisons = evaluate_saved(saved, saved.tasks, experts, episodes=episodes, note=note)
     policy = {"params": saved.params, "statistics": saved.statistics}
-    save_checkpoint(entry, policy=policy, config=saved.config)
+    entry = save_checkpoint(folder / name, policy=policy, config=saved.config)
     write_card(entry, card(run, saved, comparisons))
     return entry
 
@@ -84,15 +108,16 @@ def publish(run_path: Path, name: str, experts: dict[str, SavedPolicy], episodes
 def card(run: Run, saved: SavedPolicy, comparisons: list[Comparison]) -> dict[str, Any]:
     """What a card says: recipe, seed, steps, wall time, machine and figures, all read from the run."""
     rows = read_rows(run.path / "metrics.jsonl")
-    recipe = saved.config["recipe"]
-    wall_s = rows[-1]["wall_s"] if rows else None
+    settings = saved.config["recipe"]
     return {
-        "recipe": recipe,
-        "seed": recipe["seed"],
-        "environment_steps": saved.config["environment_steps"],
-        "wall_time_s": wall_s,
-        "machine": provenance.machine(),
+        "recipe": run.manifest["recipe"],
+        "seed": settings["seed"],
+        "steps": saved.config["environment_steps"],
+        "wall_time_s": rows[-1]["wall_s"] if rows else None,
+        "machine": run.manifest["machine"],
         "made": saved.config.get("made"),
+        "settings": settings,
         "versions": run.manifest.get("packages", {}),
+        "evaluated_on": provenance.machine(),
         "evaluation": {c.student.task: c.row() for c in comparisons},
     }

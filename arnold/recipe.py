@@ -37,7 +37,7 @@ class ExpertRecipe:
     """Of parameters, goals, starts and noise."""
 
     start_from: str = ""
-    """A checkpoint of the same body whose hidden layers to start from; fresh where empty."""
+    """A checkpoint to start from (parameters, and statistics by signature): an earlier stage, or an expert of a task like it. Fresh where empty."""
 
 
 @dataclasses.dataclass(frozen=True)

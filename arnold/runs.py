@@ -57,7 +57,9 @@ class Run:
         self._keep = keep
         self._metrics = MetricLog(path)
         self._sinks: list[MetricSink] = []
-        self._continue_clock()
+        self._rewind_to: int | None = None  # the step that a reopened run goes back to when it is first written to
+        self._worked_before_s = 0.0
+        self._opened_s = time.monotonic()
 
     @classmethod
     def create(
@@ -107,7 +109,8 @@ class Run:
     def open(cls, path: str | Path, *, step: int | None = None, keep: int | None = 3, sinks: Sequence[str] = ()) -> Run:
         """Continue a run in its own files, from a checkpoint.
 
-        Metric rows after that checkpoint are dropped, because they will be written again.
+        Opening changes nothing, so a run may be opened to read it. With the first :meth:`log` or :meth:`save`, the metric
+        rows after that checkpoint are dropped, because they are written again, and what a kill left half done is cleared.
 
         Args:
             path: the run's folder.
@@ -132,14 +135,11 @@ class Run:
                 f"{path} is not a run that this arnold reads: {seen}; accepted: {FORMAT!r}, {FORMAT_VERSION}"
             )
         config = read_json(path / "config.json", "the run's config")
-        with reported_writes(path):
-            for name in FOLDERS:
-                (path / name).mkdir(exist_ok=True)
-            clear_leftovers(path)
-            clear_leftovers(path / RUN_CHECKPOINTS)
         run = cls(path, config, manifest, keep)
+        run._rewind_to = run._latest_step() if step is None else step
+        kept = run._metrics.rows(run._rewind_to)
+        run._worked_before_s = float(kept[-1].get("wall_s") or 0.0) if kept else 0.0
         run._open_sinks(sinks)
-        run._rewind(step)
         return run
 
     def __enter__(self) -> Run:
@@ -166,6 +166,7 @@ class Run:
         """
         wall_s = round(self._worked_before_s + time.monotonic() - self._opened_s, 3)
         figures = flat_figures(metrics)
+        self._take_over()
         self._metrics.append({"step": int(step), "wall_s": wall_s} | figures)
         numbers = {name: float(value) for name, value in figures.items() if isinstance(value, (int, float))}
         for sink in self._sinks:
@@ -186,6 +187,7 @@ class Run:
         Raises:
             UserError: the disk is full or read-only; the older checkpoints are intact.
         """
+        self._take_over()
         path = save_step(
             self.checkpoints,
             step,
@@ -220,19 +222,22 @@ class Run:
     def _open_sinks(self, names: Sequence[str]) -> None:
         self._sinks = [open_sink(name, self.path, self.config) for name in names]
 
-    def _rewind(self, step: int | None) -> None:
-        """Drop the metric rows after ``step``, or after the newest good checkpoint; without one, all."""
-        if step is None:
-            latest = self.latest()
-            # Without a checkpoint training starts over, and step 0 is logged again too.
-            step = -1 if latest is None else step_of(latest) or 0
-        self._metrics.truncate(step)
-        self._continue_clock()
+    def _latest_step(self) -> int:
+        """The step of the newest good checkpoint; -1 without one, when training starts over and step 0 is logged again."""
+        latest = self.latest()
+        return -1 if latest is None else step_of(latest) or 0
 
-    def _continue_clock(self) -> None:
-        last = self._metrics.last or {}
-        self._worked_before_s = float(last.get("wall_s") or 0.0)
-        self._opened_s = time.monotonic()
+    def _take_over(self) -> None:
+        """Before the first write to a reopened run, make it look as it did at the checkpoint."""
+        if self._rewind_to is None:
+            return
+        with reported_writes(self.path):
+            for name in FOLDERS:
+                (self.path / name).mkdir(exist_ok=True)
+            clear_leftovers(self.path)
+            clear_leftovers(self.checkpoints)
+        self._metrics.truncate(self._rewind_to)
+        self._rewind_to = None
 
 
 def _provenance(recipe_name: str, config: Mapping[str, Any], fingerprints: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,9 +17,8 @@ from arnold.experts import PolicyExpert
 from arnold.learning.learner import Learner, TrainState
 from arnold.learning.loop import Ended, resume, train
 from arnold.learning.mixture import Mixture
+from arnold.policy import normaliser
 from arnold.policy.mlp import MlpActorCritic
-from arnold.policy.presets import preset
-from arnold.policy.transformer import TransformerActorCritic
 from arnold.recipe import DistillRecipe, ExpertRecipe, FinetuneRecipe, Recipe, from_json, to_json
 from arnold.runs import Run
 from arnold.saved_policy import SavedPolicy
@@ -153,10 +152,17 @@ def _prepare_expert(recipe: ExpertRecipe, backend: str, threads: int | None) -> 
             f"an expert for {recipe.task!r} cannot start from {recipe.start_from!r}: its network has other sizes; "
             "start from an expert of the same body and the same kind of task"
         )
-    return Prepared(learner, (goal,), lambda: learner.initial_state(key, params=start.params), _about(recipe))
+    # the same signatures keep their statistics, or the weights would read other numbers than they were trained on
+    statistics = normaliser.remap(start.statistics, start.policy.signatures, policy.signatures)
+    return Prepared(
+        learner, (goal,), lambda: learner.initial_state(key, params=start.params, statistics=statistics), _about(recipe)
+    )
 
 
 def _prepare_distillation(recipe: DistillRecipe, backend: str, threads: int | None) -> Prepared:
+    from arnold.policy.presets import preset
+    from arnold.policy.transformer import TransformerActorCritic
+
     mixture = Mixture.of(dict(recipe.mixture))
     environments = {t.name: Environment(t, backend, threads) for t in mixture.tasks}
     tables = [(e.observation_table, e.action_table) for e in environments.values()]
@@ -183,6 +189,8 @@ def _expert(environment: Environment, checkpoint: str) -> PolicyExpert:
 
 
 def _prepare_finetuning(recipe: FinetuneRecipe, backend: str, threads: int | None) -> Prepared:
+    from arnold.policy.transformer import TransformerActorCritic
+
     goal = task(recipe.task)
     environment = Environment(goal, backend, threads)
     start = saved_policy.load(recipe.checkpoint)

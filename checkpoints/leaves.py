@@ -14,7 +14,7 @@ import numpy as np
 
 from arnold.checkpoints.manifest import LeafRecord
 
-_STORABLE_KINDS = "biufcV"  # numpy's numbers; V is how bfloat16 and float8 of ml_dtypes appear
+_NUMBER_KINDS = "biufcV"  # numpy's numbers; V is how bfloat16 and float8 of ml_dtypes appear
 
 
 def path_of(keys: tuple[Any, ...]) -> tuple[str | int, ...]:
@@ -126,7 +126,7 @@ def _encode_leaf(path: tuple[str | int, ...], leaf: Any) -> tuple[LeafRecord, np
         data = np.asarray(jax.random.key_data(leaf))
         return LeafRecord(path, "key", tuple(leaf.shape), str(jax.random.key_impl(leaf))), data
     array = np.asarray(leaf)
-    if array.dtype.kind not in _STORABLE_KINDS or array.dtype.type is np.void:
+    if not _is_number(array.dtype):
         name = "/".join(map(str, path))
         raise TypeError(f"cannot store {name!r}: a {type(leaf).__name__} of {array.dtype} is no array of numbers")
     kind = type(leaf).__name__ if type(leaf) in (bool, int, float) else "array"
@@ -144,8 +144,15 @@ def _decode_key(record: LeafRecord, array: np.ndarray | None) -> jax.Array:
     return jax.random.wrap_key_data(jax.numpy.asarray(data), impl=record.dtype)
 
 
+def _is_number(dtype: np.dtype) -> bool:
+    return dtype.kind in _NUMBER_KINDS and dtype.type is not np.void
+
+
 def _dtype(name: str) -> np.dtype:
     try:
-        return np.dtype(jax.numpy.dtype(name))
+        dtype = np.dtype(jax.numpy.dtype(name))
     except TypeError as error:
         raise ValueError(f"unknown dtype {name!r}") from error
+    if not _is_number(dtype):
+        raise ValueError(f"the dtype {name!r} is not one of numbers")
+    return dtype

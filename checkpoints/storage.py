@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -145,9 +145,9 @@ def _read_item(folder: Path, manifest: Manifest, item: str) -> tuple[tuple[LeafR
         raise UserError(f"the checkpoint {folder} holds no {item}; it has: {', '.join(manifest.items) or 'nothing'}")
     records = manifest.items[item]
     verify_files(folder, [record for record in manifest.files if record.path.startswith(f"{item}/")])
-    stored = any(record.path.startswith(f"{item}/") for record in manifest.files)
+    names = [record.name for record in records if 0 not in record.shape]
     try:
-        arrays = _read_arrays(folder / item) if stored else {}
+        arrays = _read_arrays(folder / item, names) if names else {}
         return records, {record.name: decode(record, arrays.get(record.name)) for record in records}
     except Exception as error:  # Orbax and TensorStore raise many kinds; verified files that fail to parse are damage
         raise _damaged(folder, error) from error
@@ -171,12 +171,11 @@ def _write_arrays(folder: Path, arrays: dict[str, np.ndarray]) -> None:
         raise OSError((str(error).strip() or type(error).__name__).splitlines()[0][:300]) from error
 
 
-def _read_arrays(folder: Path) -> dict[str, np.ndarray]:
-    """Read arrays with Orbax onto the host, whatever devices they were saved from."""
+def _read_arrays(folder: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """Read the arrays ``names`` with Orbax onto the host, whatever devices they were saved from."""
     import orbax.checkpoint as ocp
 
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-        metadata = checkpointer.metadata(folder.absolute()).item_metadata
-        restore_args = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in metadata.tree}
+        restore_args = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names}
         restored = checkpointer.restore(folder.absolute(), args=ocp.args.PyTreeRestore(restore_args=restore_args))
     return dict(restored)

@@ -19,9 +19,7 @@ TRUNK_MUSCLE = re.compile(
     r"Ps_L\d_(VB|TP|L\d_IVD)|IL_[LR]\d+|LTp[TL]_[TRL]\d+|QL_(post|mid|ant)_(I\.\d|L\d)-(L\d|T12|12\.\d)"
     r"|MF_m\d(s|t\.\d|\.laminar)|[EI]O\d|rect_abd|ercspn|intobl|extobl"
 )
-TRUNK_JOINT = re.compile(
-    rf"{_VERTEBRA}_{_VERTEBRA}_(FE|LB|AR)|flex_extension|lat_bending|axial_rotation|Abs_[tr]\d"
-)
+TRUNK_JOINT = re.compile(rf"{_VERTEBRA}_{_VERTEBRA}_(FE|LB|AR)|flex_extension|lat_bending|axial_rotation|Abs_[tr]\d")
 
 REDUCED_LEG_MUSCLES = frozenset(
     ("abd", "add", "hamstrings", "bifemsh", "glutmax", "iliopsoas", "rectfem", "vasti", "gastroc")

@@ -23,9 +23,7 @@ _HAND_JOINTS = (
     "mcp2_flexion mcp2_abduction pm2_flexion md2_flexion mcp3_flexion mcp3_abduction pm3_flexion md3_flexion "
     "mcp4_flexion mcp4_abduction pm4_flexion md4_flexion mcp5_flexion mcp5_abduction pm5_flexion md5_flexion"
 )
-_SHOULDER_MUSCLES = (
-    "DELT1 DELT2 DELT3 SUPSP INFSP SUBSC TMIN TMAJ PECM1 PECM2 PECM3 LAT1 LAT2 LAT3 CORB ANC SUP BRD"
-)
+_SHOULDER_MUSCLES = "DELT1 DELT2 DELT3 SUPSP INFSP SUBSC TMIN TMAJ PECM1 PECM2 PECM3 LAT1 LAT2 LAT3 CORB ANC SUP BRD"
 _SHOULDER_JOINTS = (
     "sternoclavicular_r2 sternoclavicular_r3 unrotscap_r3 unrotscap_r2 acromioclavicular_r2 acromioclavicular_r3 "
     "acromioclavicular_r1 unrothum_r1 unrothum_r3 unrothum_r2 elv_angle shoulder_elv shoulder1_r2 shoulder_rot "

@@ -141,7 +141,10 @@ class Vocabulary:
         """
         path = Path(path)
         content = {
-            "format": FILE_FORMAT, "version": FILE_VERSION, "fingerprint": self.fingerprint, "words": list(self.words),
+            "format": FILE_FORMAT,
+            "version": FILE_VERSION,
+            "fingerprint": self.fingerprint,
+            "words": list(self.words),
         }
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

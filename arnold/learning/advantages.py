@@ -43,3 +43,21 @@ def generalised_advantages(
 
     _, advantages = jax.lax.scan(backwards, jnp.zeros_like(rewards[0]), (errors, continues), reverse=True)
     return advantages, advantages + values
+
+
+def values_after(values: jax.Array, newest: jax.Array, at_end: jax.Array, truncated: jax.Array) -> jax.Array:
+    """The value of the observation that each action led to, before any automatic reset (T, B).
+
+    Where an episode was truncated this is the value of its final observation, and elsewhere that of the next step's
+    observation. A rollout is at most as long as the horizon and an environment cannot run out of time twice within a horizon,
+    however its first episode was staggered, so one final observation per environment is enough. Where an episode was
+    terminated the number is the next episode's and means nothing.
+
+    Args:
+        values: (T, B), of the observations that the actions were chosen on.
+        newest: (B,), of the observation after the last step.
+        at_end: (B,), of the final observation of the environment's latest truncation.
+        truncated: (T, B) bool.
+    """
+    following = jnp.concatenate([values[1:], newest[None]])
+    return jnp.where(truncated, at_end[None, :], following)

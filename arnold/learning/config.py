@@ -117,9 +117,15 @@ class LearnerConfig:
         regime(self.regime)
         if len(self.log_std) not in (0, 2):
             raise UserError(f"LearnerConfig.log_std is {self.log_std!r}; give (start, end), or nothing to learn it")
-        for field in ("rollout_steps", "epochs", "minibatches"):
+        for field in ("rollout_steps", "epochs", "minibatches", "max_skipped"):
             if getattr(self, field) < 1:
                 raise UserError(f"LearnerConfig.{field} is {getattr(self, field)!r}; at least 1 is accepted")
+        for field in ("learning_rate", "final_learning_rate", "gradient_clip", "clip"):
+            if not getattr(self, field) > 0.0:
+                raise UserError(f"LearnerConfig.{field} is {getattr(self, field)!r}; a number above 0 is accepted")
+        for field in ("discount", "gae_lambda"):
+            if not 0.0 <= getattr(self, field) <= 1.0:
+                raise UserError(f"LearnerConfig.{field} is {getattr(self, field)!r}; a number from 0 to 1 is accepted")
 
     @property
     def weights(self) -> LossWeights:

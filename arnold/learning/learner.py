@@ -17,9 +17,10 @@ import optax
 
 from arnold.errors import UserError, did_you_mean
 from arnold.experts import Expert
-from arnold.learning.advantages import generalised_advantages
+from arnold.learning.advantages import generalised_advantages, values_after
 from arnold.learning.config import LearnerConfig, regime
 from arnold.learning.losses import Rows, total_loss
+from arnold.learning.minibatches import minibatches
 from arnold.learning.mixture import Lane, Mixture, make_buckets, make_lanes
 from arnold.learning.reward_scale import RewardScale, update_reward_scale
 from arnold.learning.rollout import LaneState, Transition, roll_out
@@ -190,7 +191,9 @@ class Learner:
         key, rollout_key, shuffle_key = jax.random.split(state.key, 3)
         lanes, transitions = self._roll_out(state, expert_params, rollout_key)
         scales, rows = self._prepare(state, lanes, transitions)
-        state = dataclasses.replace(state, lanes=lanes, reward_scales=scales, key=key)
+        state = dataclasses.replace(
+            state, lanes=lanes, reward_scales=scales, key=key, optimiser=self._begun_in_earnest(state)
+        )
         state, parts = self._update(state, rows, shuffle_key)
         metrics = {**parts, **self._metrics(transitions)}
         metrics["skipped"] = state.skipped
@@ -227,7 +230,14 @@ class Learner:
     def _observed(self, statistics: ObservationStatistics, transitions: dict[str, Transition]) -> ObservationStatistics:
         for bucket, ids in zip(self.buckets, self._ids, strict=True):
             values = jnp.stack([_flat(transitions[lane.name].observation) for lane in bucket.lanes])
-            statistics = normaliser.update(statistics, ids.signature_ids, values)
+            seen = normaliser.update(statistics, ids.signature_ids, values)
+            # One observation that is not finite must not spoil its signature's statistics for good.
+            sound = jnp.isfinite(seen.mean).all(axis=1) & jnp.isfinite(seen.m2).all(axis=1)
+            statistics = ObservationStatistics(
+                count=jnp.where(sound, seen.count, statistics.count),
+                mean=jnp.where(sound[:, None], seen.mean, statistics.mean),
+                m2=jnp.where(sound[:, None], seen.m2, statistics.m2),
+            )
         return statistics
 
     def _prepare(self, state: TrainState, lanes, transitions) -> tuple[dict[str, RewardScale], list[Rows]]:
@@ -246,8 +256,7 @@ class Learner:
                     state.reward_scales[lane.name], step.reward, done, self.config.discount
                 )
                 reward = jnp.clip(step.reward * factor, -10.0, 10.0) if self.config.normalise_reward else step.reward
-                following = jnp.concatenate([step.value[1:], after[n][None]])
-                following = jnp.where(step.truncated, at_end[n][None, :], following)
+                following = values_after(step.value, after[n], at_end[n], step.truncated)
                 advantage, target = generalised_advantages(
                     reward, step.value, following, step.terminated, step.truncated, self.config.discount, self.config.gae_lambda
                 )
@@ -262,7 +271,8 @@ class Learner:
     def _update(self, state: TrainState, rows: list[Rows], key: jax.Array):
         def epoch(carried, epoch_key):
             shuffled = [
-                self._minibatches(bucket_rows, jax.random.fold_in(epoch_key, i)) for i, bucket_rows in enumerate(rows)
+                minibatches(bucket_rows, jax.random.fold_in(epoch_key, i), self.config.minibatches)
+                for i, bucket_rows in enumerate(rows)
             ]
             return jax.lax.scan(functools.partial(self._gradient_step, state), carried, shuffled)
 
@@ -273,15 +283,6 @@ class Learner:
             state, params=params, optimiser=optimiser, updates=updates, skipped=skipped, skipped_in_a_row=in_a_row
         )
         return state, {name: jnp.mean(values) for name, values in parts.items()}
-
-    def _minibatches(self, rows: Rows, key: jax.Array) -> Rows:
-        """Rows (N, R, ...) shuffled alike for every task into (minibatches, N, R // minibatches, ...)."""
-        count = self.config.minibatches
-        size = rows.target.shape[1] // count
-        order = jax.random.permutation(key, rows.target.shape[1])[: size * count]
-        return jax.tree.map(
-            lambda x: jnp.moveaxis(x[:, order].reshape(x.shape[0], count, size, *x.shape[2:]), 1, 0), rows
-        )
 
     def _gradient_step(self, state: TrainState, carried, minibatch: list[Rows]):
         params, optimiser, updates, skipped, in_a_row = carried
@@ -298,6 +299,19 @@ class Learner:
         in_a_row = jnp.where(finite, 0, in_a_row + 1)
         parts = {"loss": loss, "gradient_norm": optax.global_norm(gradient), **parts}
         return (params, optimiser, updates + jnp.where(finite, 1, 0), skipped, in_a_row), parts
+
+    def _begun_in_earnest(self, state: TrainState):
+        """The optimiser's state; as the critic's warm-up ends, Adam's moments start afresh.
+
+        Adam divides by an average of squared gradients that it corrects for its age. For the parameters that stood still
+        the average is zero and old, the correction is gone, and the first steps would be several times too long.
+        """
+        if not self.critic_warmup:
+            return state.optimiser
+        clip, (moments, schedule) = state.optimiser
+        _, (fresh, _) = self.optimiser.init(state.params)
+        over = state.iteration == self.critic_warmup
+        return clip, (jax.tree.map(lambda new, old: jnp.where(over, new, old), fresh, moments), schedule)
 
     def _critic_only(self, gradient, warming_up: jax.Array):
         """While warming up, the gradient of the value's own parameters alone (those with ``value`` in their path)."""
@@ -330,8 +344,9 @@ class Learner:
         for lane in self.lanes:
             step = transitions[lane.name]
             horizon = lane.environment.task.horizon
-            done = (step.terminated | step.truncated).astype(jnp.float32)
-            # episodes that began staggered are short; only those that could run their whole horizon count
+            # Episodes that began staggered run out of time early; only those that had their whole horizon count.
+            whole = step.terminated | (step.truncated & (step.tally_steps >= horizon))
+            done = whole.astype(jnp.float32)
             ended = jnp.maximum(done.sum(), 1.0)
             solved = (step.tally_solved.astype(jnp.float32) * done).sum() / (ended * horizon)
             figures[f"{lane.name}/solved"] = step.solved.astype(jnp.float32).mean()

@@ -19,6 +19,7 @@ import jax
 import numpy as np
 
 from arnold.checkpoints import load_learner, save_checkpoint
+from arnold.checkpoints.durable import reported_writes
 from arnold.errors import UserError
 from arnold.learning.learner import Learner, TrainState
 from arnold.progress import Progress
@@ -61,7 +62,7 @@ def train(
         UserError: after too many non-finite updates in a row, naming the dump; or where the disk is full.
     """
     begun = saved = time.monotonic()
-    done = int(state.iteration)
+    first = done = int(state.iteration)
     with _stop_signals() as stop, Progress(
         learner.iterations * learner.steps_per_iteration, label=label, start=done * learner.steps_per_iteration
     ) as progress:
@@ -71,14 +72,14 @@ def train(
             before = state
             state, device_metrics = learner.train_iteration(state)
             metrics = {name: float(value) for name, value in jax.device_get(device_metrics).items()}
-            if done == int(before.iteration) and before.iteration == 0:
+            if done == first:
                 progress.note(f"compiled and ran the first iteration in {time.monotonic() - begun:.1f} s")
             done += 1
             step = done * learner.steps_per_iteration
             run.log(step, metrics)
             progress.update(step, **_headline(learner, metrics))
             if int(state.skipped_in_a_row) >= learner.config.max_skipped:
-                raise _nonfinite(run, before, policy_config, metrics)
+                raise _nonfinite(run, before, int(state.skipped_in_a_row), policy_config, metrics)
             if on_iteration is not None:
                 on_iteration(state, metrics)
             if time.monotonic() - saved > save_every_s:
@@ -145,15 +146,18 @@ def _headline(learner: Learner, metrics: dict[str, float]) -> dict[str, float | 
     return figures
 
 
-def _nonfinite(run: Run, before: TrainState, policy_config: dict[str, Any], metrics: dict[str, float]) -> UserError:
-    """Write the state that led to non-finite updates; the error to raise."""
+def _nonfinite(
+    run: Run, before: TrainState, in_a_row: int, policy_config: dict[str, Any], metrics: dict[str, float]
+) -> UserError:
+    """Write the state that led to ``in_a_row`` non-finite updates; the error to raise."""
     folder = run.path / "nonfinite" / f"iteration_{int(before.iteration):08d}"
-    folder.parent.mkdir(exist_ok=True)
+    with reported_writes(folder):
+        folder.parent.mkdir(exist_ok=True)
     policy = {"params": before.params, "statistics": before.statistics}
     save_checkpoint(folder, policy=policy, config=policy_config, learner=before)
     run.wrote(folder)
     bad = sorted(name for name, value in metrics.items() if not math.isfinite(value) and not name.endswith("/episode_solved"))
     return UserError(
-        f"training stopped: {int(before.skipped_in_a_row) + 1} or more updates in a row were not finite ({', '.join(bad) or 'gradients'}); "
+        f"training stopped: {in_a_row} updates in a row were not finite ({', '.join(bad) or 'gradients'}); "
         f"the state before is in {folder}: look at it with `arnold replay {folder}`, lower the learning rate or check the task's reward"
     )

@@ -28,12 +28,15 @@ class Mixture:
         """A mixture from task names (or task files) and their numbers of environments.
 
         Raises:
-            UserError: for an empty mixture, an unknown task, or a number of environments below 1.
+            UserError: for an empty mixture, an unknown task, a task named twice, or a number of environments below 1.
         """
         if not shares:
             raise UserError("the mixture is empty; name at least one task with its number of environments")
+        names: dict[str, str] = {}
         for name, environments in shares.items():
-            task(name)
+            other = names.setdefault(task(name).name, name)
+            if other != name:
+                raise UserError(f"the mixture gives the same task twice, as {other!r} and as {name!r}; name it once, with all its environments")
             if not isinstance(environments, int) or environments < 1:
                 raise UserError(f"the mixture gives task {name!r} {environments!r} environments; at least 1 is accepted")
         return cls(tuple(shares.items()))

@@ -36,7 +36,8 @@ def update_reward_scale(
         discount: gamma.
 
     Returns:
-        the scale after, and the factor () to multiply rewards by.
+        the scale after, and the factor () to multiply rewards by. A rollout with a return that is not finite leaves the
+        variance as it was.
     """
 
     def forward(returns, step):
@@ -50,5 +51,11 @@ def update_reward_scale(
     delta = seen.mean() - scale.mean
     m2 = scale.m2 + jnp.square(seen - seen.mean()).sum() + jnp.square(delta) * scale.count * size / count
     kept = jnp.minimum(1.0, 2.0**22 / count)  # float32 cannot add to a larger count; older returns fade instead
-    new = RewardScale(returns, count * kept, scale.mean + delta * size / count, m2 * kept)
+    sound = jnp.isfinite(m2)
+    new = RewardScale(
+        returns=jnp.where(jnp.isfinite(returns), returns, 0.0),
+        count=jnp.where(sound, count * kept, scale.count),
+        mean=jnp.where(sound, scale.mean + delta * size / count, scale.mean),
+        m2=jnp.where(sound, m2 * kept, scale.m2),
+    )
     return new, jax.lax.rsqrt(new.m2 / new.count + 1e-8)

@@ -1,7 +1,7 @@
 """The native back end: the C engine behind a JAX function.
 
 `jax.pure_callback` hands the whole batch to `mujoco.rollout` with a persistent pool of threads. The state in is the state
-out. A control step is ``frame_skip`` physics steps and one more that only evaluates the sensors at the state reached:
+out. A control step is ``frame_skip`` physics steps, and one more that only evaluates the sensors at the state reached:
 MuJoCo computes sensors before it integrates, so without it they would be one physics step old.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,14 @@ import numpy as np
 
 from arnold.embodiments.embodiment import Body
 from arnold.embodiments.physics.state import PhysicsState
+
+# Sensors whose value depends on position, velocity and activation alone, not on constraint forces.
+CONSTRAINT_FREE_SENSORS = (
+    mujoco.mjtSensor.mjSENS_ACTUATORPOS,
+    mujoco.mjtSensor.mjSENS_ACTUATORVEL,
+    mujoco.mjtSensor.mjSENS_ACTUATORFRC,
+    mujoco.mjtSensor.mjSENS_FRAMEPOS,
+)
 
 
 class NativePhysics:
@@ -34,14 +43,17 @@ class NativePhysics:
     def __init__(self, body: Body, threads: int | None = None):
         self.body = body
         self.threads = threads or os.cpu_count() or 1
+        model = body.model
+        self._nq, self._nv, self._na, self._ns = model.nq, model.nv, model.na, model.nsensordata
+        self._nu, self._skip = model.nu, body.embodiment.frame_skip
         # A state that blows up must show as NaN or as a stopped clock, not as a silent reset to the rest pose.
-        model = body.model.__copy__()
-        model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
-        self._model = model
+        self._stepping = _without(model, mujoco.mjtDisableBit.mjDSBL_AUTORESET | mujoco.mjtDisableBit.mjDSBL_SENSOR)
+        self._evaluating = _without(model, mujoco.mjtDisableBit.mjDSBL_AUTORESET | _unread(model))
         self._data = [mujoco.MjData(model) for _ in range(self.threads)]
         self._pool = mujoco.rollout.Rollout(nthread=self.threads)
         self._lock = threading.Lock()
-        self._nq, self._nv, self._na, self._ns = model.nq, model.nv, model.na, model.nsensordata
+        self._forward = jax.custom_batching.custom_vmap(self._evaluate)
+        self._forward.def_vmap(self._evaluate_batch)
 
     def initial(self, qpos: jax.Array, qvel: jax.Array, act: jax.Array) -> PhysicsState:
         """A state at time 0 with everything else at rest; `forward` fills its sensors."""
@@ -55,72 +67,107 @@ class NativePhysics:
         )
 
     def step(self, state: PhysicsState, excitation: jax.Array) -> PhysicsState:
-        """One control step under a constant excitation (M,) in [0, 1]."""
-        integrated, sensors = self._call(self._host_step, state, excitation)
-        return _with(state, integrated, sensors, self._nq, self._nv, excitation)
+        """One control step under a constant excitation (M,) in [0, 1]; where the engine gives up, a state of NaN."""
+        size = 1 + self._nq + self._nv + self._na
+        packed = jnp.concatenate([self._pack(state), excitation])
+        # One array in and one out: what crosses a callback costs more than all the arithmetic around it.
+        reached = _callback(self._host_step, (size + self._ns,), packed)
+        return PhysicsState(
+            time=reached[0],
+            qpos=reached[1 : 1 + self._nq],
+            qvel=reached[1 + self._nq : 1 + self._nq + self._nv],
+            act=reached[1 + self._nq + self._nv : size],
+            sensordata=reached[size:],
+            excitation=excitation,
+        )
 
     def forward(self, state: PhysicsState, needed: jax.Array) -> PhysicsState:
         """The same state with its sensors evaluated, where ``needed`` () is true; elsewhere the state as it is."""
-        _, sensors = self._call(self._host_forward, state, needed)
-        return dataclasses.replace(state, sensordata=sensors)
+        sensors = self._forward(self._pack(state), needed)
+        return dataclasses.replace(state, sensordata=jnp.where(needed, sensors, state.sensordata))
 
-    def _call(self, host, state: PhysicsState, extra: jax.Array) -> tuple[jax.Array, jax.Array]:
-        size = 1 + self._nq + self._nv + self._na
-        shapes = (jax.ShapeDtypeStruct((size,), jnp.float32), jax.ShapeDtypeStruct((self._ns,), jnp.float32))
-        packed = jnp.concatenate([state.time[None], state.qpos, state.qvel, state.act])
-        return jax.pure_callback(host, shapes, packed, state.sensordata, extra, vmap_method="broadcast_all")
+    def _evaluate(self, packed: jax.Array, needed: jax.Array) -> jax.Array:
+        """Sensors (ns,) of a packed state where needed, else zeros. Leading axes are allowed, and are one host call."""
+        asked = jnp.concatenate([packed, jnp.where(needed, 1.0, 0.0)[..., None]], axis=-1)
+        return _callback(self._host_forward, (*packed.shape[:-1], self._ns), asked)
 
-    def _host_step(self, packed, sensors, excitation):
-        """Host side of `step`; leading axes are the batch."""
-        packed, excitation = np.asarray(packed), np.asarray(excitation)
-        lead = packed.shape[:-1]
-        flat = packed.reshape(-1, packed.shape[-1]).astype(np.float64)
-        skip = self.body.embodiment.frame_skip
-        control = np.zeros((len(flat), skip + 1, self._model.nu))
-        control[:, :, self.body.muscle_controls] = excitation.reshape(len(flat), 1, -1)
-        states, sensordata = self._rollout(flat, control)
-        reached = states[:, skip - 1].astype(np.float32)
-        return reached.reshape(*lead, -1), sensordata[:, skip].astype(np.float32).reshape(*lead, -1)
+    def _evaluate_batch(self, size: int, batched: list[bool], packed: jax.Array, needed: jax.Array):
+        """`_evaluate` under `jax.vmap`: in most steps of a batch no episode begins, and the host is not called at all."""
+        packed = packed if batched[0] else jnp.broadcast_to(packed, (size, *packed.shape))
+        needed = needed if batched[1] else jnp.broadcast_to(needed, (size, *needed.shape))
+        silent = jnp.zeros((*packed.shape[:-1], self._ns), jnp.float32)
+        return jax.lax.cond(needed.any(), self._evaluate, lambda packed, needed: silent, packed, needed), True
 
-    def _host_forward(self, packed, sensors, needed):
-        """Host side of `forward`: only the rows that need it are evaluated."""
-        packed, sensors, needed = np.asarray(packed), np.array(sensors), np.asarray(needed)
-        flat = packed.reshape(-1, packed.shape[-1])
-        rows = sensors.reshape(len(flat), -1)
-        mask = needed.reshape(-1)
-        if mask.any():
-            control = np.zeros((int(mask.sum()), 1, self._model.nu))
-            rows[mask] = self._rollout(flat[mask].astype(np.float64), control)[1][:, 0]
-        return packed, rows.reshape(sensors.shape)
+    def _pack(self, state: PhysicsState) -> jax.Array:
+        """The state as `mujoco.rollout` takes it, (1 + nq + nv + na,)."""
+        return jnp.concatenate([state.time[None], state.qpos, state.qvel, state.act])
 
-    def _rollout(self, state: np.ndarray, control: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _host_step(self, packed: jax.Array) -> np.ndarray:
+        """Host side of `step`: (..., state and excitation) to (..., state and sensors)."""
+        rows = np.asarray(packed).reshape(-1, packed.shape[-1])
+        size = packed.shape[-1] - len(self.body.muscles)
+        control = np.zeros((len(rows), self._skip, self._nu))
+        control[:, :, self.body.muscle_controls] = rows[:, None, size:]
+        begin = rows[:, :size].astype(np.float64)
+        end = self._rollout(self._stepping, begin, control)[0][:, -1]
+        reached = np.empty((len(rows), size + self._ns), np.float32)
+        with np.errstate(over="ignore"):  # a state beyond float32 becomes infinite, and is found to be
+            reached[:, :size] = end
+        # Sensors of the state that is handed back, which has been rounded.
+        reached[:, size:] = self._sensors(reached[:, :size])
+        # The engine stops a row that has blown up and repeats its last output: its clock tells.
+        stopped = ~(end[:, 0] - begin[:, 0] > (self._skip - 0.5) * self.body.timestep)
+        reached[stopped] = np.nan
+        return reached.reshape(*packed.shape[:-1], -1)
+
+    def _host_forward(self, asked: jax.Array) -> np.ndarray:
+        """Host side of `forward`: sensors (..., ns) of the rows whose last number is not zero."""
+        rows = np.asarray(asked).reshape(-1, asked.shape[-1])
+        sensors = np.zeros((len(rows), self._ns), np.float32)
+        needed = rows[:, -1] > 0
+        if needed.any():
+            sensors[needed] = self._sensors(rows[needed, :-1])
+        return sensors.reshape(*asked.shape[:-1], self._ns)
+
+    def _sensors(self, state: np.ndarray) -> np.ndarray:
+        """Sensors (B, ns) at states (B, nstate)."""
+        silent = np.zeros((len(state), 1, self._nu))
+        return self._rollout(self._evaluating, state.astype(np.float64), silent)[1][:, 0]
+
+    def _rollout(self, model: mujoco.MjModel, state: np.ndarray, control: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`mujoco.rollout` of (B, nstate) under (B, steps, nu): states and sensors after and at each step."""
         batch, steps, _ = control.shape
         states = np.empty((batch, steps, state.shape[1]))
-        sensordata = np.empty((batch, steps, self._ns))
+        sensors = np.empty((batch, steps, self._ns))
         with self._lock:  # the pool's data objects serve one call at a time
             self._pool.rollout(
-                [self._model] * batch,
+                [model] * batch,
                 self._data,
                 state,
                 control,
                 nstep=steps,
                 state=states,
-                sensordata=sensordata,
+                sensordata=sensors,
                 skip_checks=True,
                 control_spec=int(mujoco.mjtState.mjSTATE_CTRL),
                 initial_warmstart=None,
-                chunk_size=max(1, batch // (4 * self.threads)),
+                chunk_size=max(1, batch // (32 * self.threads)),  # small, so that no thread waits long for the last
             )
-        return states, sensordata
+        return states, sensors
 
 
-def _with(state, integrated, sensors, nq, nv, excitation) -> PhysicsState:
-    return PhysicsState(
-        time=integrated[0],
-        qpos=integrated[1 : 1 + nq],
-        qvel=integrated[1 + nq : 1 + nq + nv],
-        act=integrated[1 + nq + nv :],
-        sensordata=sensors,
-        excitation=excitation,
-    )
+def _without(model: mujoco.MjModel, flags: int) -> mujoco.MjModel:
+    """A copy of the model with parts of the engine switched off."""
+    copy = model.__copy__()
+    copy.opt.disableflags |= flags
+    return copy
+
+
+def _unread(model: mujoco.MjModel) -> int:
+    """The parts of the engine that none of the model's sensors reads: contacts and limits, where all are of muscles and places."""
+    free = set(model.sensor_type.tolist()) <= {int(kind) for kind in CONSTRAINT_FREE_SENSORS}
+    return int(mujoco.mjtDisableBit.mjDSBL_CONSTRAINT) if free else 0
+
+
+def _callback(host: Callable[[jax.Array], np.ndarray], shape: tuple[int, ...], packed: jax.Array) -> jax.Array:
+    return jax.pure_callback(host, jax.ShapeDtypeStruct(shape, jnp.float32), packed, vmap_method="broadcast_all")

@@ -1,0 +1,47 @@
+"""`arnold info`: everything that goes by one name; a body, a task, a policy, a recipe, a word."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from arnold.cli.output import Done, say
+from arnold.errors import UserError, did_you_mean
+
+
+@dataclasses.dataclass(frozen=True)
+class Info:
+    """Describe a body, a task, a policy (of the zoo, a checkpoint or a run), a recipe or a word."""
+
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME_OR_PATH")]
+    """Its name; or the path of a checkpoint, of a run, or of a task file."""
+
+    def run(self) -> Done:
+        """Print what is known of it."""
+        say("\n\n".join("\n".join(lines) for lines in _sections(self.name)))
+        return Done()
+
+
+def _sections(name: str) -> list[list[str]]:
+    """One section of lines for each kind of thing that is called ``name``: a task and its expert share theirs."""
+    from arnold.cli import describe_body, describe_policy, describe_task, describe_word
+
+    kinds = (
+        (describe_body.names, describe_body.lines),
+        (describe_task.names, describe_task.lines),
+        (describe_policy.names, describe_policy.lines),
+        (describe_task.recipe_names, describe_task.recipe_lines),
+        (describe_word.names, describe_word.lines),
+    )
+    found = [lines(name) for names, lines in kinds if name in names()]
+    if found:
+        return found
+    if ".py" in name:
+        return [describe_task.lines(name)]
+    if Path(name).exists() or "/" in name:
+        return [describe_policy.lines(name)]
+    known = [known for names, _ in kinds for known in names()]
+    raise UserError(f"nothing is called {name!r}, and there is no such path; {did_you_mean(name, known)}")

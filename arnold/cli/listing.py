@@ -1,0 +1,100 @@
+"""`arnold list`: what there is, by name."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import tyro
+
+from arnold.cli.output import Done, say, show_table
+from arnold.errors import UserError, did_you_mean
+
+
+@dataclasses.dataclass(frozen=True)
+class List:
+    """List tasks, bodies, words, recipes, policies or action maps."""
+
+    what: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="tasks|bodies|words|recipes|policies|maps")]
+    """What to list."""
+
+    def run(self) -> Done:
+        """Print the list."""
+        if self.what not in LISTS:
+            raise UserError(f"nothing to list called {self.what!r}; {did_you_mean(self.what, LISTS)}")
+        LISTS[self.what]()
+        return Done()
+
+
+def _tasks() -> None:
+    from arnold.tasks import list_tasks
+
+    rows = [[t.name, t.embodiment.name, str(t.horizon), t.summary] for t in list_tasks()]
+    show_table(["task", "body", "horizon", "goal"], rows)
+
+
+def _bodies() -> None:
+    from arnold.embodiments import list_embodiments
+
+    rows = [[e.name, e.action_map.name, e.summary] for e in list_embodiments()]
+    show_table(["body", "action map", "what it is"], rows)
+
+
+def _words() -> None:
+    from arnold.tasks import list_tasks
+    from arnold.vocab import Vocabulary
+
+    tables = []
+    for t in list_tasks():
+        body = t.embodiment.compile(t.sites)
+        tables += [t.observation_table(body), body.action_table]
+    vocabulary = Vocabulary.of(tables)
+    signatures = {signature for table in tables for signature in table.signatures}
+    for category, words in vocabulary.groups().items():
+        say(f"{category} ({len(words)}): {' '.join(words)}")
+    say(f"{len(vocabulary)} words in the tasks that are known, {len(signatures)} signatures; fingerprint {vocabulary.fingerprint}")
+
+
+def _recipes() -> None:
+    from arnold.experiments.recipes import DISTILLATIONS, EXPERTS
+
+    rows = [[name, "train", f"{r.steps:,}", f"{r.task}, {r.environments} environments"] for name, r in EXPERTS.items()]
+    for name, recipe in DISTILLATIONS.items():
+        mixture = ", ".join(f"{task} {environments}" for task, environments in recipe.mixture)
+        rows.append([name, "distill", f"{recipe.steps:,}", f"{mixture}; {recipe.preset} transformer"])
+    show_table(["recipe", "command", "steps", "what"], rows)
+
+
+def _policies() -> None:
+    from arnold.checkpoints import list_zoo
+
+    rows = []
+    for entry in list_zoo():
+        figures = [_fraction(figures) for figures in entry.card["evaluation"].values()]
+        shown = figures[0] if len(figures) == 1 else f"{len(figures)} tasks"
+        rows.append([entry.name, str(entry.card["recipe"]), f"{entry.card['steps']:,}", shown])
+    if not rows:
+        say("no policies ship with this copy; train one with `arnold train`, publish it with `arnold export`")
+        return
+    show_table(["policy", "recipe", "steps", "steps solved"], rows)
+
+
+def _fraction(figures: dict[str, Any]) -> str:
+    return f"{100 * figures['solved_step_fraction']:.1f} %" if "solved_step_fraction" in figures else ""
+
+
+def _maps() -> None:
+    from arnold.embodiments.action_maps import ACTION_MAPS
+
+    show_table(["action map", "formula"], [[m.name, m.formula] for m in ACTION_MAPS.values()])
+
+
+LISTS: dict[str, Callable[[], None]] = {
+    "tasks": _tasks,
+    "bodies": _bodies,
+    "words": _words,
+    "recipes": _recipes,
+    "policies": _policies,
+    "maps": _maps,
+}

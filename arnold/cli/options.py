@@ -1,0 +1,59 @@
+"""Flags that several commands share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Annotated
+
+import tyro
+
+from arnold.errors import UserError, did_you_mean
+
+Count = Annotated[int | None, tyro.conf.arg(metavar="N")]
+"""A number that the recipe gives where the user does not."""
+
+Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="[NAME ...]")]
+Pairs = Annotated[tuple[str, ...], tyro.conf.arg(metavar="[NAME=VALUE ...]")]
+
+BACKENDS = ("native", "mjx")
+
+
+@tyro.conf.configure(tyro.conf.OmitArgPrefixes)
+@dataclasses.dataclass(frozen=True)
+class PhysicsOptions:
+    """Where the bodies are stepped."""
+
+    backend: str = "native"
+    """Physics back end: native (the C engine) or mjx (MuJoCo XLA)."""
+
+    threads: Count = None
+    """Threads of the native back end; all cores where not given."""
+
+    def check(self) -> None:
+        """Raise a `UserError` for a back end or a number of threads that there is not."""
+        if self.backend not in BACKENDS:
+            raise UserError(f"unknown physics back end {self.backend!r}; {did_you_mean(self.backend, BACKENDS)}")
+        if self.threads is not None and self.threads < 1:
+            raise UserError(f"--threads is {self.threads}; at least 1 is accepted")
+
+
+def name_value_pairs(flag: str, given: Sequence[str]) -> dict[str, str]:
+    """``["a=1", "b=x"]`` as a dict.
+
+    Args:
+        flag: the flag's name, for the error.
+        given: what was typed after it.
+
+    Raises:
+        UserError: an entry without ``=``, or a name given twice.
+    """
+    pairs: dict[str, str] = {}
+    for entry in given:
+        name, equals, value = entry.partition("=")
+        if not (name and equals and value):
+            raise UserError(f"{flag} was given {entry!r}; write NAME=VALUE, such as {flag} {entry.strip('=') or 'NAME'}=VALUE")
+        if name in pairs:
+            raise UserError(f"{flag} names {name!r} twice, as {pairs[name]!r} and {value!r}; give it once")
+        pairs[name] = value
+    return pairs

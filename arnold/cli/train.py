@@ -1,0 +1,67 @@
+"""`arnold train`: an expert on one task."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from arnold.cli.options import Count, Pairs, PhysicsOptions
+from arnold.cli.output import Done
+from arnold.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Train an expert: PPO on one task, from a recipe or on a task of your own."""
+
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TASK_OR_RECIPE")] = ""
+    """A recipe (`arnold list recipes`), a task, or a file that registers a task."""
+
+    steps: Count = None
+    """Environment steps in all."""
+
+    environments: Count = None
+    """Environments stepped together."""
+
+    seed: Count = None
+    """Of parameters, goals, starts and noise."""
+
+    start_from: Annotated[str | None, tyro.conf.arg(metavar="POLICY")] = None
+    """An expert of the same body to start from."""
+
+    set: Pairs = ()
+    """Any other field of the recipe, such as learner.learning_rate=1e-4 or network.hidden=64,64."""
+
+    resume: Annotated[str, tyro.conf.arg(metavar="RUN")] = ""
+    """Go on with this run instead, exactly where its newest checkpoint stands."""
+
+    runs: Path = Path("runs")
+    """Where the run's folder goes."""
+
+    physics: PhysicsOptions = PhysicsOptions()
+
+    def run(self) -> Done:
+        """Train, and say how it went."""
+        from arnold.cli import training_run
+
+        if self.resume:
+            return training_run.resumed(self, ("name", "steps", "environments", "seed", "start_from", "set")).done()
+        recipe, label = self._recipe()
+        return training_run.started(recipe, label, self.runs, self.physics).done()
+
+    def _recipe(self):  # type: ignore[no-untyped-def]
+        from arnold.cli.overrides import with_given, with_settings
+        from arnold.cli.task_names import task_reference
+        from arnold.experiments.recipes import EXPERTS
+        from arnold.recipe import ExpertRecipe
+        from arnold.tasks import task
+
+        if not self.name:
+            raise UserError("train what? give a recipe, a task or a task file; see `arnold list recipes` and `arnold list tasks`")
+        reference = task_reference(self.name)
+        recipe = EXPERTS.get(self.name) or ExpertRecipe(reference, steps=600_000)
+        given = {f: getattr(self, f) for f in ("steps", "environments", "seed", "start_from")}
+        return with_settings(with_given(recipe, **given), self.set), task(reference).name

@@ -1,0 +1,148 @@
+"""Transformer layers: pre-LN encoder and decoder layers, and stacks of them.
+
+The layers are those of Vaswani et al. 2017 ("Attention is all you need") with the normalisation before each block (Xiong et
+al. 2020, "On layer normalization in the transformer architecture"): the parameters and the results of PyTorch's
+``TransformerEncoderLayer`` and ``TransformerDecoderLayer`` with ``norm_first=True`` and no dropout.
+
+A stack holds its layers' parameters with a leading layer axis and scans over it: one layer is compiled, not six, and XLA cannot
+fuse the additions of all residual blocks into one slow loop, which is what it does on a CPU with unrolled layers.
+
+Axis letters: R rows, Q queries, K tokens, D width, F width of the feed-forward block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from arnold.policy.attention import Attention, share_rows
+from arnold.policy.initialise import linear
+
+LAYER_NORM_EPSILON = 1e-5  # PyTorch's default, which the reference uses
+
+LayerT = TypeVar("LayerT", bound=nnx.Module)
+
+
+class LayerNorm(nnx.Module):
+    """Zero mean and unit variance over the last axis, then a gain and an offset (Ba et al. 2016)."""
+
+    def __init__(self, width: int):
+        self.scale = nnx.Param(jnp.ones((width,), jnp.float32))
+        self.bias = nnx.Param(jnp.zeros((width,), jnp.float32))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (1,) * (x.ndim - 1) + (-1,)
+        centred = x - x.mean(axis=-1, keepdims=True)
+        variance = jnp.square(centred).mean(axis=-1, keepdims=True)
+        normal = centred * jax.lax.rsqrt(variance + LAYER_NORM_EPSILON)
+        return normal * self.scale.reshape(shape) + self.bias.reshape(shape)
+
+
+class FeedForward(nnx.Module):
+    """Linear D -> F, ReLU, linear F -> D, token by token."""
+
+    def __init__(self, width: int, hidden: int, rngs: nnx.Rngs):
+        self.expand = linear(width, hidden, rngs)
+        self.contract = linear(hidden, width, rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.contract(jax.nn.relu(self.expand(x)))
+
+
+class EncoderLayer(nnx.Module):
+    """Self-attention and a feed-forward block over the tokens of each row."""
+
+    def __init__(self, width: int, heads: int, feedforward: int, rngs: nnx.Rngs):
+        self.attention_norm = LayerNorm(width)
+        self.attention = Attention(width, heads, rngs)
+        self.feedforward_norm = LayerNorm(width)
+        self.feedforward = FeedForward(width, feedforward, rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Tokens (R, K, D) in and out."""
+        x = x + self.attention.to_self(self.attention_norm(x))
+        return x + self.feedforward(self.feedforward_norm(x))
+
+
+class DecoderLayer(nnx.Module):
+    """Queries look at each other, read the memory, and pass a feed-forward block.
+
+    Queries that several rows share (one set per task, N < R) are worked on once until they meet the memory.
+
+    Args:
+        self_attention: False leaves out the first block; queries then do not see each other.
+    """
+
+    def __init__(self, width: int, heads: int, feedforward: int, self_attention: bool, rngs: nnx.Rngs):
+        if self_attention:
+            self.self_norm = LayerNorm(width)
+            self.self_attention = Attention(width, heads, rngs)
+        self.sees_itself = self_attention
+        self.memory_norm = LayerNorm(width)
+        self.memory_attention = Attention(width, heads, rngs)
+        self.feedforward_norm = LayerNorm(width)
+        self.feedforward = FeedForward(width, feedforward, rngs)
+
+    def __call__(self, x: jax.Array, memory: jax.Array) -> jax.Array:
+        """Queries (N or R, Q, D) and memory (R, K, D) in, queries (R, Q, D) out."""
+        if self.sees_itself:
+            x = x + self.self_attention.to_self(self.self_norm(x))
+        x = share_rows(x, memory.shape[0]) + self.memory_attention.to_memory(self.memory_norm(x), memory)
+        return x + self.feedforward(self.feedforward_norm(x))
+
+
+class EncoderStack(nnx.Module):
+    """Encoder layers one after the other, and a final LayerNorm.
+
+    Args:
+        layers: how many; 0 leaves only the norm.
+    """
+
+    def __init__(self, width: int, heads: int, feedforward: int, layers: int, rngs: nnx.Rngs):
+        self.depth = layers
+        if layers:
+            self.layers = _stacked(lambda rngs: EncoderLayer(width, heads, feedforward, rngs), layers, rngs)
+        self.norm = LayerNorm(width)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Tokens (R, K, D) in and out."""
+        if self.depth:
+            graph, state = nnx.split(self.layers)
+            x, _ = jax.lax.scan(lambda x, layer: (nnx.merge(graph, layer)(x), None), x, state)
+        return self.norm(x)
+
+
+class DecoderStack(nnx.Module):
+    """Decoder layers one after the other; the final norm is the caller's, who may share it.
+
+    Args:
+        layers: how many, at least 1.
+    """
+
+    def __init__(
+        self, width: int, heads: int, feedforward: int, layers: int, self_attention: bool, rngs: nnx.Rngs
+    ):
+        def layer(rngs: nnx.Rngs) -> DecoderLayer:
+            return DecoderLayer(width, heads, feedforward, self_attention, rngs)
+
+        self.layers = _stacked(layer, layers, rngs)
+
+    def __call__(self, x: jax.Array, memory: jax.Array) -> jax.Array:
+        """Queries (N or R, Q, D) and memory (R, K, D) in, queries (R, Q, D) out.
+
+        The first layer stands before the scan: rows may still share its queries.
+        """
+        graph, state = nnx.split(self.layers)
+        first, rest = jax.tree.map(lambda leaf: leaf[0], state), jax.tree.map(lambda leaf: leaf[1:], state)
+        x = nnx.merge(graph, first)(x, memory)
+        x, _ = jax.lax.scan(lambda x, layer: (nnx.merge(graph, layer)(x, memory), None), x, rest)
+        return x
+
+
+def _stacked(build: Callable[[nnx.Rngs], LayerT], layers: int, rngs: nnx.Rngs) -> LayerT:
+    """``layers`` independently initialised layers as one module whose parameters have a leading layer axis."""
+    return nnx.vmap(lambda key: build(nnx.Rngs(key)))(jax.random.split(rngs.params(), layers))

@@ -1,0 +1,157 @@
+"""The shipped tasks against MyoSuite's own environments, at the same states and under the same actions.
+
+MyoSuite 3 runs `mj_forward` after the last physics step of a control step (`MyoGymnasiumEnv._step_physics`), so its
+observations and rewards are of the state reached, sites included, as ours are; older releases read sites one physics step late.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+import pytest
+
+from arnold.embodiments.physics import PhysicsState
+from arnold.tasks import Environment, Pose, Reach, task
+from arnold.tasks.reach import reachable_points
+
+pytest.importorskip("myosuite")
+
+pytestmark = [
+    pytest.mark.native,
+    # MuJoCo about MyoSuite's hand, which is composed by attaching one spec to another.
+    pytest.mark.filterwarnings("ignore:Attaching a spec with an empty prefix:UserWarning"),
+]
+
+STATES = 30
+STEPS = 30
+POSES = {
+    "elbow_pose": "myoElbowPose1D6MRandom-v0",
+    "finger_pose": "myoFingerPoseRandom-v0",
+    "hand_pose": "myoHandPoseRandom-v0",
+}
+TASKS = (*POSES, "finger_reach", "hand_thumb_reach", "hand_index_reach", "hand_little_reach")
+
+
+@functools.cache
+def environment(name: str) -> Environment:
+    return Environment(task(name), threads=1)
+
+
+@functools.cache
+def myosuite_environment(name: str):
+    """MyoSuite's environment of a task of ours, with our weights; a hand reach is its five-finger reach with one finger."""
+    ours = task(name)
+    registered = POSES.get(name) or ("myoFingerReachRandom-v0" if name == "finger_reach" else "myoHandReachRandom-v0")
+    from myosuite.utils import gym  # registers MyoSuite's environments
+
+    given = dict(gym.spec(registered).kwargs) | {"weighted_reward_keys": dict(ours.weights)}
+    if name.startswith("hand") and isinstance(ours, Reach):
+        given |= {"target_reach_range": {ours.tip: (ours.low, ours.high)}, "far_th": ours.far}
+    return gym.make(registered, **given).unwrapped
+
+
+def random_states(name: str, rng: np.random.Generator) -> tuple[PhysicsState, np.ndarray]:
+    """States (STATES, ...) all over the joints' ranges and beyond, and goals near and far, so that all endings occur."""
+    env = environment(name)
+    low, high = env.body.joint_range.T
+    beyond = rng.choice([1.0, 1.0, 6.0], (STATES, 1))
+    position = low + (high - low) * beyond * rng.uniform(size=(STATES, len(low)))
+    physics = PhysicsState(
+        # Times as MyoSuite comes to them: sums of physics steps, a little over a multiple of the control step.
+        time=np.tile(np.cumsum(np.full(50, env.body.timestep))[9::10], STATES // 5).astype(np.float32),
+        qpos=position.astype(np.float32),
+        qvel=rng.normal(0.0, 3.0, (STATES, env.body.model.nv)).astype(np.float32),
+        act=rng.uniform(size=(STATES, env.body.model.na)).astype(np.float32),
+        sensordata=np.zeros((STATES, env.body.model.nsensordata), np.float32),
+        excitation=np.zeros((STATES, len(env.body.muscles)), np.float32),
+    )
+    physics = jax.jit(jax.vmap(env.physics.forward))(physics, np.ones(STATES, bool))
+    if isinstance(env.task, Reach):
+        place, spread = jax.vmap(lambda p: env.body.signals(p).site(env.task.tip))(physics), env.task.near
+    else:
+        place, spread = physics.qpos[:, env.body.joint_qpos], env.task.near / np.sqrt(len(env.body.joints))
+    scale = rng.choice([0.5, 1.0, 1.5, 10.0, 60.0], (STATES, 1)) * spread
+    return physics, (np.asarray(place) + scale * rng.normal(size=place.shape)).astype(np.float32)
+
+
+def put(env, physics: PhysicsState, row: int, goal: np.ndarray) -> None:
+    """Bring MyoSuite's environment into one of our states, with our goal."""
+    env.reset(seed=0)
+    env.data.time = physics.time[row] * (1 + 1e-7)  # float32 may have rounded it below the multiple
+    env.data.qpos[:], env.data.qvel[:], env.data.act[:] = physics.qpos[row], physics.qvel[row], physics.act[row]
+    if hasattr(env, "target_jnt_value"):
+        env.target_jnt_value = goal.astype(np.float64)
+    else:
+        env.model.site_pos[env.target_sids[0]] = goal
+    mujoco.mj_forward(env.model, env.data)
+
+
+def channel_values(env: Environment, physics: PhysicsState, goal: jax.Array) -> list[jax.Array]:
+    signals = env.body.signals(physics)
+    return [channel.read(signals, goal) for channel in env.task.channels(env.body)]
+
+
+def expected_values(peer, name: str) -> list[np.ndarray]:
+    """Our channels, in our order and units, from MyoSuite's observation and MuJoCo's fields."""
+    seen = peer.get_obs_dict(peer._accessor)
+    data = peer.data
+    muscles = [data.actuator_length, data.actuator_velocity, data.actuator_force, seen["act"]]
+    joints = [seen["qpos"], seen["qvel"] / peer.dt]  # MyoSuite gives rad per control step
+    if name in POSES:
+        return [*joints, seen["pose_err"], peer.target_jnt_value, *muscles]
+    return [*joints, seen["tip_pos"], seen["tip_pos"] + seen["reach_err"], seen["reach_err"], *muscles]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_terms_endings_and_observation_are_myosuites_at_the_same_states(name: str) -> None:
+    env, peer = environment(name), myosuite_environment(name)
+    physics, goals = random_states(name, np.random.default_rng(7))
+    signals = jax.vmap(env.body.signals)(physics)
+    outcome = jax.vmap(lambda s, g: env.task.judge(env.body, s, g))(signals, jnp.asarray(goals))
+    reward = jax.vmap(env.task.reward)(outcome)
+    values = jax.vmap(lambda p, g: channel_values(env, p, g))(physics, jnp.asarray(goals))
+    for row in range(STATES):
+        put(peer, physics, row, goals[row])
+        theirs = peer.get_reward_dict(peer.get_obs_dict(peer._accessor))
+        for term in set(outcome.terms) & set(theirs):
+            np.testing.assert_allclose(outcome.terms[term][row], theirs[term], rtol=2e-5, atol=2e-6, err_msg=term)
+        np.testing.assert_allclose(reward[row], theirs["dense"], rtol=2e-5, atol=2e-6)
+        assert bool(outcome.solved[row]) == bool(theirs["solved"])
+        assert bool(outcome.failed[row]) == bool(theirs["done"])
+        for place, (mine, expected) in enumerate(zip(values, expected_values(peer, name), strict=True)):
+            # Forces beyond the joints' ranges reach thousands of newtons: relative, with a floor.
+            np.testing.assert_allclose(mine[row], expected, rtol=2e-5, atol=1e-5, err_msg=f"channel {place}")
+    assert outcome.solved.any()
+    assert not outcome.solved.all()
+    assert outcome.failed.any()
+    assert not outcome.failed.all()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_an_episode_under_the_same_actions_is_myosuites(name: str) -> None:
+    env, peer = environment(name), myosuite_environment(name)
+    rng = np.random.default_rng(3)
+    begin = jax.jit(env.reset)(jax.random.key(5))
+    one = jax.tree.map(lambda x: np.asarray(x)[None], begin.physics)
+    put(peer, one, 0, np.asarray(begin.goal))
+    step = jax.jit(env.step)
+    # Beyond [-1, 1] too: both clip. Held for five steps, so that the body moves.
+    actions = np.repeat(rng.uniform(-1.2, 1.2, (STEPS // 5, len(env.body.muscles))), 5, axis=0).astype(np.float32)
+    state, worst = begin, {"qpos": 0.0, "act": 0.0, "reward": 0.0, "observation": 0.0}
+    for action in actions:
+        state = step(state, action)
+        _, reward, terminated, _, _ = peer.step(action)
+        assert bool(state.terminated) == bool(terminated)
+        assert not state.done
+        seen = np.concatenate([np.ravel(v) for v in expected_values(peer, name)])
+        worst["qpos"] = max(worst["qpos"], np.abs(state.physics.qpos - peer.data.qpos).max())
+        worst["act"] = max(worst["act"], np.abs(state.physics.act - peer.data.act).max())
+        worst["reward"] = max(worst["reward"], abs(float(state.reward) - reward))
+        worst["observation"] = max(worst["observation"], (np.abs(state.observation[:, -1] - seen) / (1 + np.abs(seen))).max())
+    print(name, worst, np.abs(peer.data.qpos).max(), np.abs(peer.data.qvel).max())
+    assert np.abs(peer.data.qpos - begin.physics.qpos).max() > 0.1, "the body did not move: nothing was compared"
