@@ -109,8 +109,9 @@ class Run:
     def open(cls, path: str | Path, *, step: int | None = None, keep: int | None = 3, sinks: Sequence[str] = ()) -> Run:
         """Continue a run in its own files, from a checkpoint.
 
-        Opening changes nothing, so a run may be opened to read it. With the first :meth:`log` or :meth:`save`, the metric
-        rows after that checkpoint are dropped, because they are written again, and what a kill left half done is cleared.
+        Opening changes nothing, so a run may be opened to read it. With the first :meth:`log` or :meth:`save`, the
+        metric rows after that checkpoint are dropped, because they are written again, and what a kill left half done is
+        cleared.
 
         Args:
             path: the run's folder.
@@ -223,7 +224,7 @@ class Run:
         self._sinks = [open_sink(name, self.path, self.config) for name in names]
 
     def _latest_step(self) -> int:
-        """The step of the newest good checkpoint; -1 without one, when training starts over and step 0 is logged again."""
+        """The step of the newest good checkpoint; -1 without one: training then starts over and logs step 0 again."""
         latest = self.latest()
         return -1 if latest is None else step_of(latest) or 0
 

@@ -35,6 +35,7 @@ class LayerNorm(nnx.Module):
         self.bias = nnx.Param(jnp.zeros((width,), jnp.float32))
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Features (..., D) in and out."""
         shape = (1,) * (x.ndim - 1) + (-1,)
         centred = x - x.mean(axis=-1, keepdims=True)
         variance = jnp.square(centred).mean(axis=-1, keepdims=True)
@@ -50,6 +51,7 @@ class FeedForward(nnx.Module):
         self.contract = linear(hidden, width, rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Features (..., D) in and out."""
         return self.contract(jax.nn.relu(self.expand(x)))
 
 
