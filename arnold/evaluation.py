@@ -11,7 +11,7 @@ import dataclasses
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -180,19 +180,38 @@ def markdown_table(comparisons: Sequence[Comparison]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for c in comparisons:
-        expert = "" if c.expert is None else _percent(c.expert)
+        expert = "" if c.expert is None else shown_fraction(c.expert)
         relative = "" if math.isnan(c.relative) else f"{100 * c.relative:.1f} %"
         summary = c.student.summary()
         lines.append(
-            f"| {c.student.task} | {summary['episodes']} | {_percent(c.student)} | {expert} | {relative} | "
+            f"| {c.student.task} | {summary['episodes']} | {shown_fraction(c.student)} | {expert} | {relative} | "
             f"{100 * c.student.success:.1f} % | {summary['mean_reward']:.2f} |"
         )
     return "\n".join(lines) + "\n"
 
 
-def _percent(evaluation: Evaluation) -> str:
+def shown_fraction(evaluation: Evaluation) -> str:
+    """A solved-step fraction with its interval, such as ``"93.1 ± 0.8 %"``."""
     width = "" if math.isnan(evaluation.confidence) else f" ± {100 * evaluation.confidence:.1f}"
     return f"{100 * evaluation.solved_step_fraction:.1f}{width} %"
+
+
+def bar_lines(comparisons: Sequence[Comparison], bars: Mapping[str, float]) -> list[str]:
+    """Whether the student reached what was asked of it: one line for all, or one for each task where it did not.
+
+    Args:
+        comparisons: one per task.
+        bars: the share of the expert's solved-step fraction that is asked for, by task.
+    """
+    asked = [c for c in comparisons if c.student.task in bars and c.expert is not None]
+    missed = [c for c in asked if not c.relative >= bars[c.student.task]]
+    if asked and not missed:
+        return [f"Every bar was reached ({len(asked)} of {len(asked)})."]
+    return [
+        f"Bar missed: {c.student.task} reached {100 * c.relative:.1f} % of its expert, "
+        f"{100 * bars[c.student.task]:.0f} % was asked; train longer (--steps)."
+        for c in missed
+    ]
 
 
 def write_evaluation(folder: Path, comparisons: Sequence[Comparison], heading: dict[str, Any]) -> tuple[Path, ...]:

@@ -15,7 +15,7 @@ from arnold.evaluation import Comparison, Evaluation, Evaluator
 from arnold.metric_log import read_rows
 from arnold.runs import Run
 from arnold.saved_policy import SavedPolicy, load
-from arnold.tasks import Environment, task
+from arnold.tasks import Environment, Task, task
 
 
 def evaluate_saved(
@@ -51,9 +51,12 @@ def evaluate_saved(
         environment = Environment(task(name), backend, threads)
         goal = environment.task
 
-        def run(policy: SavedPolicy, role: str, environment: Environment = environment):
+        def run(policy: SavedPolicy, role: str, environment: Environment = environment, goal: Task = goal):
             begun = time.monotonic()
-            evaluator = Evaluator(policy.policy, environment.task, environment=environment, deterministic=deterministic)
+            try:
+                evaluator = Evaluator(policy.policy, goal, environment=environment, deterministic=deterministic)
+            except UserError as error:
+                raise UserError(f"this {role} cannot act in task {goal.name!r}: {error}") from error
             evaluation, recording = evaluator.recorded(policy.params, policy.statistics, episodes, seed)
             note(_said(role, evaluation, time.monotonic() - begun))
             return evaluation, recording
@@ -119,5 +122,9 @@ def card(run: Run, saved: SavedPolicy, comparisons: list[Comparison]) -> dict[st
         "settings": settings,
         "versions": run.manifest.get("packages", {}),
         "evaluated_on": provenance.machine(),
-        "evaluation": {c.student.task: c.row() for c in comparisons},
+        "evaluation": {c.student.task: _figures(c) for c in comparisons},
     }
+
+
+def _figures(comparison: Comparison) -> dict[str, Any]:
+    return {name: value for name, value in comparison.row().items() if name != "task"}

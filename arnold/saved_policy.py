@@ -16,8 +16,10 @@ from arnold.checkpoints import load_policy, resolve, restore_into
 from arnold.errors import UserError, did_you_mean
 from arnold.experts import PolicyExpert
 from arnold.policy.actor_critic import ActorCritic
+from arnold.policy.generalist import TransformerActorCritic
 from arnold.policy.mlp import MlpActorCritic, MlpConfig
 from arnold.policy.normaliser import ObservationStatistics
+from arnold.policy.transformer import TransformerConfig
 from arnold.tasks import Environment, Task
 from arnold.vocab import Token, TokenTable, Vocabulary
 
@@ -70,7 +72,7 @@ def describe(policy: ActorCritic, tasks: tuple[Task, ...], **about: Any) -> dict
             "observation_tokens": _tokens_to_json(policy.observation_table),
             "action_tokens": _tokens_to_json(policy.action_table),
         }
-    else:
+    elif isinstance(policy, TransformerActorCritic):
         own = {
             "kind": "transformer",
             "words": list(policy.vocabulary.words),
@@ -78,6 +80,8 @@ def describe(policy: ActorCritic, tasks: tuple[Task, ...], **about: Any) -> dict
             "signatures": [list(s) for s in policy.signatures],
             "quantities": [list(q) for q in policy.quantities],
         }
+    else:
+        raise TypeError(f"no checkpoint format for a {type(policy).__name__}")
     bodies = {}
     for t in tasks:
         body = t.embodiment.compile(t.sites)
@@ -132,14 +136,12 @@ def _rebuild_mlp(config: dict[str, Any]) -> MlpActorCritic:
     )
 
 
-def _rebuild_transformer(config: dict[str, Any]) -> ActorCritic:
-    from arnold.policy.transformer import TransformerActorCritic, TransformerConfig
-
+def _rebuild_transformer(config: dict[str, Any]) -> TransformerActorCritic:
     return TransformerActorCritic(
+        TransformerConfig.from_json(config["network"]),
         Vocabulary(tuple(config["words"])),
         signatures=tuple(tuple(s) for s in config["signatures"]),
         quantities=tuple(tuple(q) for q in config["quantities"]),
-        config=TransformerConfig.from_json(config["network"]),
     )
 
 

@@ -18,7 +18,9 @@ from arnold.learning.learner import Learner, TrainState
 from arnold.learning.loop import Ended, resume, train
 from arnold.learning.mixture import Mixture
 from arnold.policy import normaliser
+from arnold.policy.generalist import TransformerActorCritic
 from arnold.policy.mlp import MlpActorCritic
+from arnold.policy.presets import preset
 from arnold.recipe import DistillRecipe, ExpertRecipe, FinetuneRecipe, Recipe, from_json, to_json
 from arnold.runs import Run
 from arnold.saved_policy import SavedPolicy
@@ -139,8 +141,8 @@ def _prepare_expert(recipe: ExpertRecipe, backend: str, threads: int | None) -> 
     goal = task(recipe.task)
     environment = Environment(goal, backend, threads)
     policy = MlpActorCritic(environment.observation_table, environment.action_table, recipe.network)
-    iterations = _iterations(recipe.steps, recipe.learner.rollout_steps, recipe.environments)
     mixture = Mixture.of({recipe.task: recipe.environments})
+    iterations = _iterations(recipe.steps, recipe.learner.rollout_steps, recipe.environments)
     learner = Learner(policy, mixture, recipe.learner, iterations, backend=backend, threads=threads)
     key = jax.random.key(recipe.seed)
     if not recipe.start_from:
@@ -160,17 +162,15 @@ def _prepare_expert(recipe: ExpertRecipe, backend: str, threads: int | None) -> 
 
 
 def _prepare_distillation(recipe: DistillRecipe, backend: str, threads: int | None) -> Prepared:
-    from arnold.policy.presets import preset
-    from arnold.policy.transformer import TransformerActorCritic
-
     mixture = Mixture.of(dict(recipe.mixture))
     environments = {t.name: Environment(t, backend, threads) for t in mixture.tasks}
     tables = [(e.observation_table, e.action_table) for e in environments.values()]
-    policy = TransformerActorCritic.of(tables, preset(recipe.preset))
+    policy = TransformerActorCritic.for_tasks(preset(recipe.preset), tables)
     named = dict(recipe.experts)
     for name in named:
         if name not in environments:
-            raise UserError(f"an expert was given for task {name!r}, which is not in the mixture; {did_you_mean(name, environments)}")
+            near = did_you_mean(name, environments)
+            raise UserError(f"an expert was given for task {name!r}, which is not in the mixture; {near}")
     experts = {name: _expert(environments[name], named.get(name, name)) for name in environments}
     iterations = _iterations(recipe.steps, recipe.learner.rollout_steps, sum(n for _, n in mixture.shares))
     learner = Learner(policy, mixture, recipe.learner, iterations, experts, backend, threads)
@@ -189,8 +189,6 @@ def _expert(environment: Environment, checkpoint: str) -> PolicyExpert:
 
 
 def _prepare_finetuning(recipe: FinetuneRecipe, backend: str, threads: int | None) -> Prepared:
-    from arnold.policy.transformer import TransformerActorCritic
-
     goal = task(recipe.task)
     environment = Environment(goal, backend, threads)
     start = saved_policy.load(recipe.checkpoint)
@@ -199,8 +197,8 @@ def _prepare_finetuning(recipe: FinetuneRecipe, backend: str, threads: int | Non
         tables = [(environment.observation_table, environment.action_table)]
         policy, params, statistics = policy.grow(params, statistics, tables, jax.random.key(recipe.seed))
     experts = {goal.name: _expert(environment, recipe.expert)} if recipe.expert else {}
-    iterations = _iterations(recipe.steps, recipe.learner.rollout_steps, recipe.environments)
     mixture = Mixture.of({recipe.task: recipe.environments})
+    iterations = _iterations(recipe.steps, recipe.learner.rollout_steps, recipe.environments)
     learner = Learner(policy, mixture, recipe.learner, iterations, experts, backend, threads, critic_warmup=recipe.critic_warmup)
     key = jax.random.key(recipe.seed)
     tasks = (goal, *(task(t) for t in start.tasks if t != goal.name and _known(t)))

@@ -1,14 +1,14 @@
 """An embodiment: a body that can be compiled, stepped and named.
 
-`Embodiment` is the description (where the model comes from, how it is driven); `Embodiment.compile` gives a `Body`: the
-MuJoCo model with the sensors that observations need, tables of its muscles and joints by name, and the words of its tokens.
+`Embodiment` is the description (where the model comes from, how it is driven); `Embodiment.compile` gives a `Body`:
+the MuJoCo model with the sensors that observations need, tables of its muscles and joints by name, and the words of
+its tokens.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,12 +20,18 @@ import numpy as np
 
 from arnold.embodiments import sources
 from arnold.embodiments.action_maps import SIGMOID, ActionMap
-from arnold.embodiments.signals import Readout, Signals
+from arnold.embodiments.fingerprint import model_fingerprint
 from arnold.embodiments.physics.state import PhysicsState
+from arnold.embodiments.signals import Readout, Signals
 from arnold.errors import UserError, did_you_mean
 from arnold.vocab import Token, TokenTable, lexicon, quantities
 
 SCALAR_JOINTS = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
+MUSCLE_SENSORS = (
+    mujoco.mjtSensor.mjSENS_ACTUATORPOS,
+    mujoco.mjtSensor.mjSENS_ACTUATORVEL,
+    mujoco.mjtSensor.mjSENS_ACTUATORFRC,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +45,7 @@ class Embodiment:
         side: the side of muscles and joints whose names carry none ("right", "left"), or None for a body with no side.
         action_map: from action in [-1, 1] to excitation in [0, 1].
         summary: one line for `arnold list`.
+        source: the file that the model comes from, for messages; empty for the bodies that ship.
     """
 
     name: str
@@ -47,6 +54,7 @@ class Embodiment:
     side: str | None = "right"
     action_map: ActionMap = SIGMOID
     summary: str = ""
+    source: str = ""
 
     @classmethod
     def from_mjcf(
@@ -82,6 +90,7 @@ class Embodiment:
             side=side,
             action_map=action_map,
             summary=f"from {path.name}",
+            source=str(path),
         )
         embodiment.compile()
         return embodiment
@@ -98,25 +107,37 @@ class Embodiment:
 @functools.lru_cache(maxsize=64)
 def _compile(embodiment: Embodiment, sites: tuple[str, ...]) -> Body:
     spec = embodiment.build()
-    muscles = [a.name for a in spec.actuators if a.dyntype == mujoco.mjtDyn.mjDYN_MUSCLE]
-    if not muscles:
-        raise UserError(
-            f"body {embodiment.name!r} has no muscles (actuators with muscle dynamics); "
-            f"it has {len(spec.actuators)} other actuators; add <muscle> actuators to its MJCF"
-        )
+    what = f"body {embodiment.name!r}" + (f" ({embodiment.source})" if embodiment.source else "")
+    muscles = _named_muscles(spec, what)
     known = [s.name for s in spec.sites if s.name]
     for site in sites:
         if site not in known:
-            raise UserError(f"body {embodiment.name!r} has no site {site!r}; {did_you_mean(site, known)}")
+            raise UserError(f"{what} has no site {site!r}; {did_you_mean(site, known)}")
     for sensor in list(spec.sensors):  # observations read only what is declared here
         spec.delete(sensor)
     for muscle in muscles:
-        for kind in (mujoco.mjtSensor.mjSENS_ACTUATORPOS, mujoco.mjtSensor.mjSENS_ACTUATORVEL, mujoco.mjtSensor.mjSENS_ACTUATORFRC):
+        for kind in MUSCLE_SENSORS:
             _add_sensor(spec, kind, mujoco.mjtObj.mjOBJ_ACTUATOR, muscle)
     for site in sites:
         _add_sensor(spec, mujoco.mjtSensor.mjSENS_FRAMEPOS, mujoco.mjtObj.mjOBJ_SITE, site)
-    model = sources.compile_spec(spec, f"body {embodiment.name!r}")
+    model = sources.compile_spec(spec, what)
     return Body(embodiment, model, tuple(sites))
+
+
+def _named_muscles(spec: mujoco.MjSpec, what: str) -> list[str]:
+    """Names of the muscles; tokens are made of names, so muscles and the joints they move must have them."""
+    muscles = [a.name for a in spec.actuators if a.dyntype == mujoco.mjtDyn.mjDYN_MUSCLE]
+    if not muscles:
+        raise UserError(
+            f"{what} has no muscles (actuators with muscle dynamics); it has {len(spec.actuators)} other actuators; "
+            "add <muscle> actuators to its MJCF"
+        )
+    joints = [j.name for j in spec.joints if int(j.type) in SCALAR_JOINTS]
+    for kind, names in (("muscle", muscles), ("joint", joints)):
+        if "" in names:
+            place = names.index("") + 1
+            raise UserError(f"{what}: {kind} {place} of {len(names)} has no name; tokens are made of names: give it one")
+    return muscles
 
 
 def _add_sensor(spec: mujoco.MjSpec, kind: mujoco.mjtSensor, objtype: mujoco.mjtObj, name: str) -> None:
@@ -163,17 +184,13 @@ class Body:
         )
 
     def __repr__(self) -> str:
-        return f"Body({self.embodiment.name!r}, muscles={len(self.muscles)}, joints={len(self.joints)}, sites={self.sites})"
+        sizes = f"muscles={len(self.muscles)}, joints={len(self.joints)}"
+        return f"Body({self.embodiment.name!r}, {sizes}, sites={self.sites})"
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Twelve hex digits that change with the compiled model or the way it is driven."""
-        digest = hashlib.sha256()
-        buffer = np.empty(mujoco.mj_sizeModel(self.model), np.uint8)
-        mujoco.mj_saveModel(self.model, None, buffer)
-        digest.update(buffer.tobytes())
-        digest.update(f"{self.embodiment.frame_skip} {self.embodiment.action_map.name}".encode())
-        return digest.hexdigest()[:12]
+        """Twelve hex digits that change with the model's mechanics, its names or the way it is driven."""
+        return model_fingerprint(self.model, f"{self.embodiment.frame_skip} {self.embodiment.action_map.name}")
 
     def signals(self, physics: PhysicsState) -> Signals:
         """What a task may read of one environment's physics, by name and unit."""
@@ -195,8 +212,8 @@ class Body:
 
     def joint_tokens(self, quantity: tuple[str, ...], joints: Sequence[str] | None = None) -> tuple[Token, ...]:
         """One token per joint that says ``quantity`` of it, in the order of ``joints`` (all by default)."""
-        side = self.embodiment.side
-        return tuple(Token(lexicon.joint_words(j, side=side), quantity) for j in (self.joints if joints is None else joints))
+        side, named = self.embodiment.side, self.joints if joints is None else joints
+        return tuple(Token(lexicon.joint_words(joint, side=side), quantity) for joint in named)
 
     def muscle_tokens(self, quantity: tuple[str, ...]) -> tuple[Token, ...]:
         """One token per muscle that says ``quantity`` of it, in control order."""

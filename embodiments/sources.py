@@ -26,7 +26,7 @@ def package_folder(package: str) -> Path:
     """
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
-        raise UserError(f"the body's model files come from the package {package!r}, which is not installed; pip install arnold")
+        raise UserError(f"the body's model files are in the package {package!r}, which is not installed; pip install it")
     return Path(next(iter(found.submodule_search_locations)))
 
 
@@ -75,9 +75,10 @@ def finger_spec() -> mujoco.MjSpec:
 def hand_spec() -> mujoco.MjSpec:
     """MyoHand: 23 degrees of freedom, 39 muscles (myo_sim's right hand, composed from the arm).
 
-    The root pose is MyoSuite 3's (myosuite/core/model_recipes.py, the hand of `myoHandReachRandom-v0`): it puts the hand
-    where the targets of MyoSuite and Arnold, given in world coordinates, expect it.
+    The root pose is MyoSuite 3's (myosuite/core/model_recipes.py, the hand of `myoHandReachRandom-v0`): it puts the
+    hand where the targets of MyoSuite and Arnold, given in world coordinates, expect it.
     """
+    package_folder("myo_sim")
     from myo_sim.build.compose import build_right_hand_from_arm_spec
 
     spec = build_right_hand_from_arm_spec()

@@ -44,6 +44,17 @@ DISTILLATIONS: dict[str, DistillRecipe] = {
     ),
 }
 
+BARS: dict[str, dict[str, float]] = {
+    "quickstart": {"elbow_pose": 0.95, "finger_reach": 0.95, "hand_index_reach": 0.85},
+    "nine": {task: 0.97 for task, _ in DISTILLATIONS["nine"].mixture},
+}
+"""By recipe and task: the share of the expert's solved-step fraction that the student is to reach."""
+
+
+def bars_of(recipe: str) -> dict[str, float]:
+    """The bars of a distillation by task; none for a recipe that has none."""
+    return BARS.get(recipe, {})
+
 
 def expert_recipe(name: str) -> ExpertRecipe:
     """The recipe of the expert of a task.

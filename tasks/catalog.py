@@ -1,7 +1,8 @@
 """The tasks that ship, as values.
 
-Numbers of the elbow and of the hand reaches: arXiv 2508.18066 and its public configuration (the reference Arnold). Numbers of the finger
-tasks and of the hand pose: MyoSuite 3's `myoFingerReachRandom-v0`, `myoFingerPoseRandom-v0`, `myoHandPoseRandom-v0`.
+Numbers of the elbow and of the hand reaches: arXiv 2508.18066 and its public configuration (the reference Arnold).
+Numbers of the finger tasks and of the hand pose: MyoSuite 3's `myoFingerReachRandom-v0`, `myoFingerPoseRandom-v0`,
+`myoHandPoseRandom-v0`.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ HAND_REACHES = tuple(
         tip=tip,
         low=low,
         high=high,
-        summary=f"bring the tip of the {digit} to a point" if digit == "thumb" else f"bring the tip of the {digit} finger to a point",
+        summary=f"bring the tip of the {digit if digit == 'thumb' else f'{digit} finger'} to a point",
     )
     for digit, (tip, low, high) in _HAND_REACHES.items()
 )

@@ -1,7 +1,7 @@
-"""The environment step: physics, observation, reward, endings, history and the automatic reset, as two pure functions.
+"""The environment step: physics, observation, reward, endings, history and the automatic reset, as pure functions.
 
-`reset(key) -> EnvState` and `step(state, action) -> EnvState` are of one environment; batch them with `jax.vmap`. Everything lives in the
-`EnvState`, its random key included.
+`reset(key) -> EnvState` and `step(state, action) -> EnvState` are of one environment; batch them with `jax.vmap`.
+Everything lives in the `EnvState`, its random key included.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ class Tally:
 class EnvState:
     """One environment between two control steps (a leading batch axis under `jax.vmap`).
 
-    After a step that ended an episode, `physics`, `goal` and `observation` are already those of the next one; what was last
-    seen of the old one is `final_observation`, and its account is `tally` (the new episode starts its own at the next step).
+    After a step that ended an episode, `physics`, `goal` and `observation` are already those of the next one; what was
+    last seen of the old one is `final_observation`, and its account is `tally` (the new episode starts its own at the
+    next step).
     """
 
     physics: PhysicsState

@@ -23,7 +23,7 @@ from arnold.tasks.task import (
 from arnold.vocab import quantities
 
 ARNOLD_POSE_WEIGHTS = (("pose", 1.0), ("act_reg", 1.0), ("solved", 1.0))  # arXiv 2508.18066, dense training reward
-MYOSUITE_POSE_WEIGHTS = (("pose", 1.0), ("bonus", 4.0), ("act_reg", 1.0), ("penalty", 50.0))  # myosuite PoseEnvV0 defaults
+MYOSUITE_POSE_WEIGHTS = (("pose", 1.0), ("bonus", 4.0), ("act_reg", 1.0), ("penalty", 50.0))  # PoseEnvV0's defaults
 FAR = 2.0 * math.pi  # rad; MyoSuite's `far_thd`
 
 
@@ -60,7 +60,9 @@ class Pose(Task):
             body.joint_index(joint)
         missing = [joint for joint in body.joints if joint not in ranges]
         if missing:
-            raise UserError(f"task {self.name!r} gives no target range for joints {missing}; targets must name every joint of the body")
+            raise UserError(
+                f"task {self.name!r} gives no target range for joints {missing}; targets must name every joint of the body"
+            )
         low = jnp.array([ranges[joint][0] for joint in body.joints], jnp.float32)
         high = jnp.array([ranges[joint][1] for joint in body.joints], jnp.float32)
         return jax.random.uniform(key, low.shape, minval=low, maxval=high)

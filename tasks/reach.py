@@ -33,16 +33,17 @@ WORKSPACE_SAMPLES = 100_000
 class Reach(Task):
     """Bring a site to a target point, drawn anew each episode.
 
-    The goal is the target (3,) in m, world frame. Terms: ``reach`` = -d, ``act_reg`` = -||act||/M, ``solved`` = 1[d < near],
-    ``bonus`` = 1[d < 2 near] + 1[d < near], ``penalty`` = -1[failed], with d the distance from tip to target.
+    The goal is the target (3,) in m, world frame. Terms: ``reach`` = -d, ``act_reg`` = -||act||/M,
+    ``solved`` = 1[d < near], ``bonus`` = 1[d < 2 near] + 1[d < near], ``penalty`` = -1[failed], with d the distance
+    from tip to target.
 
     Attributes:
         tip: the site to bring there.
         low, high: corners of the box that targets are drawn from, m, world frame.
         near: the step is solved when the tip is nearer than this, m.
         far: the episode fails when the tip is farther than this, m, from the second control step on.
-        reachable: draw only targets that some posture within the joint limits reaches (MyoSuite's ``workspace`` sampling); otherwise the
-            target is uniform in the box.
+        reachable: draw only targets that some posture within the joint limits reaches (MyoSuite's ``workspace``
+            sampling); otherwise the target is uniform in the box.
     """
 
     tip: str = ""
@@ -84,7 +85,7 @@ class Reach(Task):
         """MyoSuite's `multi_site_reach_reward` for one site; see the class for the terms."""
         distance = jnp.linalg.norm(goal - signals.site(self.tip))
         solved = distance < self.near
-        # MyoSuite's rule is time > 2 dt, and its sum of physics steps comes to just over 2 dt at the second control step.
+        # MyoSuite's rule is time > 2 dt; its sum of physics steps comes to just over that at the second control step.
         failed = (distance > self.far) & (signals.time > 1.5 * body.control_dt)
         terms = {
             "reach": -distance,
@@ -110,7 +111,8 @@ def reachable_points(body: Body, site: str, low: tuple[float, ...], high: tuple[
     rng = np.random.default_rng(0)
     limited = np.isfinite(body.joint_range).all(axis=1)
     postures = np.tile(model.qpos0, (WORKSPACE_SAMPLES, 1))
-    postures[:, body.joint_qpos[limited]] = rng.uniform(*body.joint_range[limited].T, (WORKSPACE_SAMPLES, limited.sum()))
+    low_limit, high_limit = body.joint_range[limited].T
+    postures[:, body.joint_qpos[limited]] = rng.uniform(low_limit, high_limit, (WORKSPACE_SAMPLES, limited.sum()))
     data = mujoco.MjData(model)
     places = np.empty((WORKSPACE_SAMPLES, 3), np.float32)
     site_id = model.site(site).id

@@ -1,7 +1,8 @@
 """Tasks by name: those that ship, those of installed packages, and those in a user's own file.
 
 A user's task is registered by the decorator `register_task` in any Python file (given to the command line as
-``path/to/file.py`` or ``path/to/file.py:name``), or by an entry point of the group ``arnold.tasks`` in an installed package.
+``path/to/file.py`` or ``path/to/file.py:name``), or by an entry point of the group ``arnold.tasks`` in an installed
+package.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A task is a frozen, hashable value on the host. Its methods are of one environment, in JAX, and are traced inside the
 environment step: they read :class:`~arnold.embodiments.Signals` and a *goal*, a pytree that the task draws at each
-reset and may move from step to step. `Reach` and `Pose` are two kinds of task; `elbow_pose` and `hand_pose` are two values.
+reset and may move from step to step. `Reach` and `Pose` are two kinds of task; `elbow_pose` and `hand_pose` are two
+values.
 """
 
 from __future__ import annotations

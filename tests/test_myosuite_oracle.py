@@ -1,7 +1,8 @@
 """The shipped tasks against MyoSuite's own environments, at the same states and under the same actions.
 
 MyoSuite 3 runs `mj_forward` after the last physics step of a control step (`MyoGymnasiumEnv._step_physics`), so its
-observations and rewards are of the state reached, sites included, as ours are; older releases read sites one physics step late.
+observations and rewards are of the state reached, sites included, as ours are; older releases read sites one physics
+step late.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pytest
 
 from arnold.embodiments.physics import PhysicsState
 from arnold.tasks import Environment, Reach, task
-from arnold.tasks.reach import reachable_points
+from arnold.tasks.reach import WORKSPACE_SAMPLES, reachable_points
 
 pytest.importorskip("myosuite")
 
@@ -43,7 +44,7 @@ def environment(name: str) -> Environment:
 
 @functools.cache
 def myosuite_environment(name: str):
-    """MyoSuite's environment of a task of ours, with our weights; a hand reach is its five-finger reach with one finger."""
+    """MyoSuite's environment of our task, with our weights; a hand reach is its five-finger reach with one finger."""
     ours = task(name)
     registered = POSES.get(name) or ("myoFingerReachRandom-v0" if name == "finger_reach" else "myoHandReachRandom-v0")
     from myosuite.utils import gym  # registers MyoSuite's environments
@@ -55,7 +56,7 @@ def myosuite_environment(name: str):
 
 
 def random_states(name: str, rng: np.random.Generator) -> tuple[PhysicsState, np.ndarray]:
-    """States (STATES, ...) all over the joints' ranges and beyond, and goals near and far, so that all endings occur."""
+    """States (STATES, ...) over the joints' ranges and beyond, and goals near and far, so that all endings occur."""
     env = environment(name)
     low, high = env.body.joint_range.T
     beyond = rng.choice([1.0, 1.0, 6.0], (STATES, 1))
@@ -171,11 +172,18 @@ def test_goal_ranges_are_myosuites() -> None:
         assert {joint.removesuffix("_r"): (low, high) for joint, low, high in task(name).targets} == expected
 
 
-def test_reachable_targets_are_distributed_like_myosuites() -> None:
-    ours = task("finger_reach")
+def test_reachable_targets_are_distributed_like_myosuites(monkeypatch: pytest.MonkeyPatch) -> None:
+    from myosuite.utils import reach_workspace
+
+    # With MuJoCo 3.17 `np.int32(3) in (mjJNT_HINGE,)` is False, so MyoSuite 3.0 moves no joint at all; as it means to:
+    monkeypatch.setattr(reach_workspace, "_JOINT_TYPES", tuple(int(kind) for kind in reach_workspace._JOINT_TYPES))
+    ours, samples = task("finger_reach"), 20_000
+    peer = myosuite_environment("finger_reach")
+    spans = np.array([[ours.low], [ours.high]])
+    theirs = reach_workspace.reachable_target_points(peer.model, peer.tip_sids, *spans, n_samples=samples, seed=1)[:, 0]
     table = reachable_points(environment("finger_reach").body, ours.tip, ours.low, ours.high)
-    theirs = myosuite_environment("finger_reach")._workspace_points[:, 0]
-    np.testing.assert_allclose(len(table), len(theirs), rtol=0.02)
+    np.testing.assert_allclose(len(table) / WORKSPACE_SAMPLES, len(theirs) / samples, rtol=0.03)
     error = theirs.std(0) / np.sqrt(len(theirs))
     np.testing.assert_array_less(np.abs(table.mean(0) - theirs.mean(0)), 5 * error)
-    np.testing.assert_allclose(np.quantile(table, (0.05, 0.5, 0.95), axis=0), np.quantile(theirs, (0.05, 0.5, 0.95), axis=0), atol=2e-3)
+    at = (0.05, 0.25, 0.5, 0.75, 0.95)
+    np.testing.assert_allclose(np.quantile(table, at, axis=0), np.quantile(theirs, at, axis=0), atol=4e-3)

@@ -34,29 +34,32 @@ def fails_early_in_some_episodes(moment: Moment) -> Ruling:
     return Ruling(moment.activation, failed=(moment.cue > 0.5) & (moment.steps >= 2.0))
 
 
-def moved(regime_name: str, steps: int, rollouts: int, batch: int = 64):
-    """Transitions of several rollouts in a row of one probe, and the lane's state after each."""
+def rolling(regime_name: str, steps: int, batch: int, expert: ScriptedExpert):
+    """A function (states, key) -> (states, transitions) of one probe, with the arguments of its first call."""
     register_task(Probe(name="early", horizon=HORIZON, rule=fails_early_in_some_episodes))
     lanes = make_lanes(Mixture.of({"early": batch}), threads=1)
     buckets, environment = make_buckets(lanes), lanes[0].environment
-    env = jax.vmap(environment.reset)(jax.random.split(jax.random.key(0), batch))
-    elapsed = jax.random.randint(jax.random.key(1), (batch,), 0, HORIZON)
-    env = dataclasses.replace(env, elapsed=elapsed)
-    states = {"early": LaneState(env, (), jnp.ones(batch, bool), env.observation[:, :, -1:])}
-    expert = ScriptedExpert(lambda observation: jnp.full((batch, 1), 0.9))
 
     def act(index: int, observations: jax.Array) -> PolicyOutput:
         tasks, rows = observations.shape[:2]
         mean = jnp.full((tasks, rows, 1), -0.5)
         return PolicyOutput(mean, jnp.full((tasks, 1), -3.0), jnp.zeros((tasks, rows)))
 
-    @jax.jit
     def go(states, key):
         return roll_out(buckets, act, {"early": expert}, {"early": ()}, regime(regime_name), 1, states, key, steps)
 
-    made = []
+    env = jax.jit(jax.vmap(environment.reset))(jax.random.split(jax.random.key(0), batch))
+    env = dataclasses.replace(env, elapsed=jax.random.randint(jax.random.key(1), (batch,), 0, HORIZON))
+    return go, {"early": LaneState(env, (), jnp.ones(batch, bool), env.observation[:, :, -1:])}, jax.random.key(0)
+
+
+def moved(regime_name: str, steps: int, rollouts: int, batch: int = 64):
+    """The lane's state and the transitions after each of several rollouts in a row."""
+    expert = ScriptedExpert(lambda observation: jnp.full((batch, 1), 0.9))
+    go, states, _ = rolling(regime_name, steps, batch, expert)
+    made, jitted = [], jax.jit(go)
     for number in range(rollouts):
-        states, transitions = go(states, jax.random.key(number))
+        states, transitions = jitted(states, jax.random.key(number))
         made.append((states["early"], transitions["early"]))
     return made
 
@@ -109,9 +112,15 @@ def test_the_student_s_samples_drive_in_obc_and_the_expert_s_labels_in_bc(rollou
     np.testing.assert_array_equal(student.label, np.float32(0.9))
 
 
-def test_nobody_labels_where_reward_alone_is_read():
-    (_, step), *_ = moved("ppo", steps=1, rollouts=1, batch=4)
-    np.testing.assert_array_equal(step.label, 0.0)
+def test_nobody_is_asked_for_labels_where_reward_alone_is_read():
+    def refuse(observation):
+        raise AssertionError("the expert was asked")
+
+    with pytest.raises(AssertionError, match="was asked"):
+        jax.eval_shape(*rolling("obc", 1, 4, ScriptedExpert(refuse)))
+    go, states, key = rolling("ppo", 1, 4, ScriptedExpert(refuse))
+    _, transitions = jax.eval_shape(go, states, key)
+    assert transitions["early"].label.shape == (1, 4, 1)
 
 
 def test_samples_have_the_stated_spread_and_log_probability(rollouts):

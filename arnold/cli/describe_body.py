@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from arnold.cli.output import plain_table
-from arnold.embodiments import Body, embodiment, list_embodiments
+from arnold.embodiments import Body, Embodiment, embodiment, list_embodiments
 from arnold.tasks import list_tasks
 from arnold.vocab import TokenTable, quantities
 
@@ -16,10 +16,14 @@ def names() -> list[str]:
 
 
 def lines(name: str) -> list[str]:
-    """The body called ``name``."""
-    described = embodiment(name)
+    """The body called ``name``, or of a user's own MJCF file.
+
+    Raises:
+        UserError: an unknown name; a file that is missing, does not compile or has no muscles.
+    """
+    described = Embodiment.from_mjcf(name) if name.endswith(".xml") else embodiment(name)
     body = described.compile()
-    tasks = [t.name for t in list_tasks() if t.embodiment.name == name]
+    tasks = [t.name for t in list_tasks() if t.embodiment.name == described.name]
     joint_rows = [
         [joint, _range(body, index), " ".join(token.entity)]
         for index, (joint, token) in enumerate(zip(body.joints, body.joint_tokens(quantities.JOINT_POSITION), strict=True))
@@ -28,8 +32,9 @@ def lines(name: str) -> list[str]:
         [muscle, " ".join(token.entity)] for muscle, token in zip(body.muscles, body.action_table.tokens, strict=True)
     ]
     return [
-        f"body {name}: {described.summary}",
-        f"control: {1.0 / body.control_dt:.4g} Hz (step {body.control_dt:.4g} s = {described.frame_skip} physics steps of {body.timestep:.4g} s)",
+        f"body {described.name}: {described.summary}",
+        f"control: {1.0 / body.control_dt:.4g} Hz (a step of {body.control_dt:.4g} s is {described.frame_skip} physics steps "
+        f"of {body.timestep:.4g} s)",
         f"action map: {described.action_map.name}: {described.action_map.formula}",
         f"tokens: {len(_observed(body))} of the body itself, {len(body.action_table)} muscles to drive",
         f"tasks: {', '.join(tasks) or 'none'}",

@@ -33,3 +33,9 @@ def experts_beside(saved: SavedPolicy, tasks: Sequence[str], given: Sequence[str
         shipped = [name for name in zoo_names() if name in names and saved.source != ZOO_FOLDER / name]
         named = {name: name for name in shipped} | named
     return {name: load(checkpoint) for name, checkpoint in named.items()}
+
+
+def distilled_experts(saved: SavedPolicy) -> dict[str, SavedPolicy]:
+    """The experts that a generalist was distilled from, by task."""
+    named = dict(saved.config["recipe"].get("experts", ()))
+    return {name: load(named.get(name, name)) for name in saved.tasks}

@@ -17,7 +17,7 @@ class Info:
     """Describe a body, a task, a policy (of the zoo, a checkpoint or a run), a recipe or a word."""
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME_OR_PATH")]
-    """Its name; or the path of a checkpoint, of a run, or of a task file."""
+    """Its name; or the path of a checkpoint, a run, a task file, or an MJCF file of your own."""
 
     def run(self) -> Done:
         """Print what is known of it."""
@@ -39,6 +39,8 @@ def _sections(name: str) -> list[list[str]]:
     found = [lines(name) for names, lines in kinds if name in names()]
     if found:
         return found
+    if name.endswith(".xml"):
+        return [describe_body.lines(name)]
     if ".py" in name:
         return [describe_task.lines(name)]
     if Path(name).exists() or "/" in name:

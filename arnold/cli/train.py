@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from arnold.cli.options import Count, Pairs, PhysicsOptions
 from arnold.cli.output import Done
 from arnold.errors import UserError
+
+if TYPE_CHECKING:  # importing it imports JAX, which help and errors do not wait for
+    from arnold.recipe import ExpertRecipe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Train:
     runs: Path = Path("runs")
     """Where the run's folder goes."""
 
-    physics: PhysicsOptions = PhysicsOptions()
+    physics: PhysicsOptions = dataclasses.field(default_factory=PhysicsOptions)
 
     def run(self) -> Done:
         """Train, and say how it went."""
@@ -52,7 +55,7 @@ class Train:
         recipe, label = self._recipe()
         return training_run.started(recipe, label, self.runs, self.physics).done()
 
-    def _recipe(self):  # type: ignore[no-untyped-def]
+    def _recipe(self) -> tuple[ExpertRecipe, str]:
         from arnold.cli.overrides import with_given, with_settings
         from arnold.cli.task_names import task_reference
         from arnold.experiments.recipes import EXPERTS
@@ -60,7 +63,7 @@ class Train:
         from arnold.tasks import task
 
         if not self.name:
-            raise UserError("train what? give a recipe, a task or a task file; see `arnold list recipes` and `arnold list tasks`")
+            raise UserError("train what? give a recipe, a task or a task file; see `arnold list recipes`, `arnold list tasks`")
         reference = task_reference(self.name)
         recipe = EXPERTS.get(self.name) or ExpertRecipe(reference, steps=600_000)
         given = {f: getattr(self, f) for f in ("steps", "environments", "seed", "start_from")}

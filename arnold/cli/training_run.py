@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from arnold import training
 from arnold.cli.options import PhysicsOptions
 from arnold.cli.output import Done, say
-from arnold.cli.overrides import with_given
 from arnold.errors import UserError
 from arnold.metric_log import read_rows
 from arnold.progress import duration
@@ -90,16 +89,12 @@ def resumed(command: TrainingCommand, not_with: tuple[str, ...]) -> TrainingRun:
     return _told(TrainingRun(trained))
 
 
-def changed(recipe: Any, command: Any, *fields: str) -> Any:
-    """The recipe with the fields of the command that were given."""
-    return with_given(recipe, **{name: getattr(command, name) for name in fields})
-
-
 def _told(ended: TrainingRun) -> TrainingRun:
     run = ended.trained.run
     last = read_rows(run.path / "metrics.jsonl")[-1:]
     if last:
-        solved = [f"{name.removesuffix('/solved')} {100 * value:.0f} %" for name, value in last[0].items() if name.endswith("/solved")]
+        fractions = {name.removesuffix("/solved"): value for name, value in last[0].items() if name.endswith("/solved")}
+        solved = [f"{name} {100 * value:.0f} %" for name, value in fractions.items() if value is not None]
         say(
             f"trained for {last[0]['step']:,} environment steps in {duration(last[0]['wall_s'])} of work; "
             f"steps solved in the last rollout, with exploration: {', '.join(solved)}"

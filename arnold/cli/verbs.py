@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from arnold.cli.bench import Bench
+from arnold.cli.check import Check
+from arnold.cli.distill import Distill
+from arnold.cli.evaluate import Evaluate
 from arnold.cli.export import Export
+from arnold.cli.finetune import Finetune
 from arnold.cli.info import Info
 from arnold.cli.listing import List
 from arnold.cli.output import Done
+from arnold.cli.play import Play
+from arnold.cli.replay import Replay
 from arnold.cli.train import Train
 
 
@@ -19,9 +26,16 @@ class Command(Protocol):
         ...
 
 
-VERBS: dict[str, type] = {
+VERBS: dict[str, type[Command]] = {
     "list": List,
     "info": Info,
+    "play": Play,
+    "check": Check,
     "train": Train,
+    "distill": Distill,
+    "finetune": Finetune,
+    "evaluate": Evaluate,
     "export": Export,
+    "bench": Bench,
+    "replay": Replay,
 }

@@ -95,6 +95,7 @@ class Learner:
             optax.clip_by_global_norm(config.gradient_clip), optax.adam(self.schedule, eps=1e-5)
         )
         self._expert_params = {name: expert.params for name, expert in self.experts.items()}
+        self._begin = jax.jit(self._beginning)
         self._iterate = jax.jit(self._iteration)
 
     def _check(self) -> None:
@@ -139,16 +140,18 @@ class Learner:
         """
         params_key, env_key, key = jax.random.split(key, 3)
         params = self.policy.init(params_key) if params is None else params
-        lanes = {
-            lane.name: jax.jit(functools.partial(self._initial_lane, lane))(jax.random.fold_in(env_key, i))
-            for i, lane in enumerate(self.lanes)
-        }
+        statistics = self.policy.init_statistics() if statistics is None else statistics
+        return self._begin(params, statistics, env_key, key, self._expert_params)
+
+    def _beginning(self, params, statistics, env_key: jax.Array, key: jax.Array, expert_params) -> TrainState:
         zero = jnp.int32(0)
         state = TrainState(
             params=params,
             optimiser=self.optimiser.init(params),
-            statistics=self.policy.init_statistics() if statistics is None else statistics,
-            lanes=lanes,
+            statistics=statistics,
+            lanes={
+                lane.name: self._initial_lane(lane, jax.random.fold_in(env_key, i)) for i, lane in enumerate(self.lanes)
+            },
             reward_scales={lane.name: RewardScale.initial(lane.batch) for lane in self.lanes},
             key=key,
             iteration=zero,
@@ -156,7 +159,10 @@ class Learner:
             skipped=zero,
             skipped_in_a_row=zero,
         )
-        return jax.jit(self._warm_up)(state, self._expert_params)
+        key, rollout_key = jax.random.split(state.key)
+        lanes, transitions = self._roll_out(state, expert_params, rollout_key)
+        seen = self._observed(statistics, transitions)
+        return dataclasses.replace(state, lanes=lanes, key=key, statistics=seen)
 
     def _initial_lane(self, lane: Lane, key: jax.Array) -> LaneState:
         reset_key, stagger_key = jax.random.split(key)
@@ -170,11 +176,6 @@ class Learner:
             fresh=jnp.ones(lane.batch, bool),
             last_seen=env.observation[:, :, -self.policy.lags :],
         )
-
-    def _warm_up(self, state: TrainState, expert_params) -> TrainState:
-        key, rollout_key = jax.random.split(state.key)
-        lanes, transitions = self._roll_out(state, expert_params, rollout_key)
-        return dataclasses.replace(state, lanes=lanes, key=key, statistics=self._observed(state.statistics, transitions))
 
     # ---- one iteration ----------------------------------------------------------------------------------------------
 
@@ -288,7 +289,7 @@ class Learner:
         params, optimiser, updates, skipped, in_a_row = carried
         (loss, parts), gradient = jax.value_and_grad(self._loss, has_aux=True)(params, state, minibatch)
         gradient = self._critic_only(gradient, state.iteration < self.critic_warmup)
-        finite = jnp.isfinite(loss) & jnp.isfinite(optax.global_norm(gradient))
+        finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradient))
         with jax.numpy_dtype_promotion("standard"):  # optax raises a float to an integer count
             step, new_optimiser = self.optimiser.update(gradient, optimiser, params)
         new_params = optax.apply_updates(params, step)
@@ -297,7 +298,7 @@ class Learner:
         )
         skipped += jnp.where(finite, 0, 1)
         in_a_row = jnp.where(finite, 0, in_a_row + 1)
-        parts = {"loss": loss, "gradient_norm": optax.global_norm(gradient), **parts}
+        parts = {"loss": loss, "gradient_norm": optax.tree.norm(gradient), **parts}
         return (params, optimiser, updates + jnp.where(finite, 1, 0), skipped, in_a_row), parts
 
     def _begun_in_earnest(self, state: TrainState):

@@ -114,20 +114,19 @@ def product_of_heads(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.
     return _forward(query, key, value)[0]
 
 
-def _probabilities(query: jax.Array, key: jax.Array) -> jax.Array:
-    scores = jnp.einsum("rhqd,rhkd->rhqk", query, key)
-    weights = jnp.exp(scores - scores.max(axis=-1, keepdims=True))
-    return weights / weights.sum(axis=-1, keepdims=True)
-
-
 def _forward(query: jax.Array, key: jax.Array, value: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    probabilities = _probabilities(query, key)
-    out = jnp.einsum("rhqk,rhkd->rhqd", probabilities, value)
-    return out, (query, key, value, out, probabilities)
+    scores = jnp.einsum("rhqd,rhkd->rhqk", query, key)
+    highest = scores.max(axis=-1, keepdims=True)
+    weights = jnp.exp(scores - highest)
+    total = weights.sum(axis=-1, keepdims=True)
+    out = jnp.einsum("rhqk,rhkd->rhqd", weights, value) / total
+    return out, (query, key, value, out, highest + jnp.log(total))
 
 
 def _backward(saved: tuple[jax.Array, ...], grad: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    query, key, value, out, probabilities = saved
+    query, key, value, out, log_total = saved
+    # Computed again: on a CPU it costs less than keeping (R, h, Q, K) numbers per layer from forward to backward pass.
+    probabilities = jnp.exp(jnp.einsum("rhqd,rhkd->rhqk", query, key) - log_total)
     grad_probabilities = jnp.einsum("rhqd,rhkd->rhqk", grad, value)
     # The softmax's Jacobian; sum_k p_k dp_k equals out . grad, which is the cheaper sum.
     grad_scores = probabilities * (grad_probabilities - (out * grad).sum(axis=-1, keepdims=True))

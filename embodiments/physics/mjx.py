@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +12,7 @@ from mujoco import mjx
 
 from arnold.embodiments.embodiment import Body
 from arnold.embodiments.physics.conversion import ConversionReport, convert_for_mjx
+from arnold.embodiments.physics.evaluation import unread_by_sensors
 from arnold.embodiments.physics.state import PhysicsState
 
 
@@ -24,8 +27,12 @@ class MjxPhysics:
 
     def __init__(self, body: Body):
         self.body = body
-        self._model, self.report = convert_for_mjx(body.model, body.embodiment.name)
-        self._blank = mjx.make_data(body.model, impl="jax")
+        with _mjx_promotion():
+            self._model, self.report = convert_for_mjx(body.model, body.embodiment.name)
+            self._blank = mjx.make_data(body.model, impl="jax")
+        # Contacts and limits are most of what XLA has to compile; an evaluation does without them where it can.
+        flags = mjx.DisableBit(int(self._model.opt.disableflags) | unread_by_sensors(body.model))
+        self._evaluating = self._model.tree_replace({"opt.disableflags": flags})
 
     def initial(self, qpos: jax.Array, qvel: jax.Array, act: jax.Array) -> PhysicsState:
         """A state at time 0 with everything else at rest; `forward` fills its sensors."""
@@ -40,22 +47,14 @@ class MjxPhysics:
 
     def step(self, state: PhysicsState, excitation: jax.Array) -> PhysicsState:
         """One control step under a constant excitation (M,) in [0, 1]."""
-        data = self._data(state, excitation)
-        data, _ = jax.lax.scan(
-            lambda d, _: (mjx.step(self._model, d), None), data, None, length=self.body.embodiment.frame_skip
-        )
-        return self._state(mjx.forward(self._model, data), excitation)
 
-    def forward(self, state: PhysicsState, needed: jax.Array) -> PhysicsState:
-        """The same state with its sensors evaluated; MJX evaluates every row, so ``needed`` only selects."""
-        evaluated = mjx.forward(self._model, self._data(state, state.excitation)).sensordata
-        return dataclasses.replace(state, sensordata=jnp.where(needed, evaluated, state.sensordata))
+        def advance(data: mjx.Data, _: None) -> tuple[mjx.Data, None]:
+            return mjx.step(self._model, data), None
 
-    def _data(self, state: PhysicsState, excitation: jax.Array) -> mjx.Data:
-        control = jnp.zeros(self.body.model.nu, jnp.float32).at[self.body.muscle_controls].set(excitation)
-        return self._blank.replace(time=state.time, qpos=state.qpos, qvel=state.qvel, act=state.act, ctrl=control)
-
-    def _state(self, data: mjx.Data, excitation: jax.Array) -> PhysicsState:
+        with _mjx_promotion():
+            data = self._data(state, excitation)
+            data, _ = jax.lax.scan(advance, data, None, length=self.body.embodiment.frame_skip)
+            data = mjx.forward(self._evaluating, data)
         return PhysicsState(
             time=data.time,
             qpos=data.qpos,
@@ -64,6 +63,23 @@ class MjxPhysics:
             sensordata=data.sensordata,
             excitation=excitation,
         )
+
+    def forward(self, state: PhysicsState, needed: jax.Array) -> PhysicsState:
+        """The same state with its sensors evaluated; MJX evaluates every row, so ``needed`` only selects."""
+        with _mjx_promotion():
+            evaluated = mjx.forward(self._evaluating, self._data(state, state.excitation)).sensordata
+        return dataclasses.replace(state, sensordata=jnp.where(needed, evaluated, state.sensordata))
+
+    def _data(self, state: PhysicsState, excitation: jax.Array) -> mjx.Data:
+        control = jnp.zeros(self.body.model.nu, jnp.float32).at[self.body.muscle_controls].set(excitation)
+        return self._blank.replace(time=state.time, qpos=state.qpos, qvel=state.qvel, act=state.act, ctrl=control)
+
+
+@contextlib.contextmanager
+def _mjx_promotion() -> Iterator[None]:
+    """MJX relies on NumPy's promotion of ranks and dtypes, which a user (and our tests) may have forbidden."""
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        yield
 
 
 __all__ = ["ConversionReport", "MjxPhysics"]

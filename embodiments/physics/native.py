@@ -1,8 +1,8 @@
 """The native back end: the C engine behind a JAX function.
 
-`jax.pure_callback` hands the whole batch to `mujoco.rollout` with a persistent pool of threads. The state in is the state
-out. A control step is ``frame_skip`` physics steps, and one more that only evaluates the sensors at the state reached:
-MuJoCo computes sensors before it integrates, so without it they would be one physics step old.
+`jax.pure_callback` hands the whole batch to `mujoco.rollout` with a persistent pool of threads. The state in is the
+state out. A control step is ``frame_skip`` physics steps, and one more that only evaluates the sensors at the state
+reached: MuJoCo computes sensors before it integrates, so without it they would be one physics step old.
 """
 
 from __future__ import annotations
@@ -19,16 +19,8 @@ import mujoco.rollout
 import numpy as np
 
 from arnold.embodiments.embodiment import Body
+from arnold.embodiments.physics.evaluation import unread_by_sensors, without
 from arnold.embodiments.physics.state import PhysicsState
-
-# Sensors whose value depends on position, velocity and activation alone, not on constraint forces.
-CONSTRAINT_FREE_SENSORS = (
-    mujoco.mjtSensor.mjSENS_ACTUATORPOS,
-    mujoco.mjtSensor.mjSENS_ACTUATORVEL,
-    mujoco.mjtSensor.mjSENS_ACTUATORFRC,
-    mujoco.mjtSensor.mjSENS_FRAMEPOS,
-)
-
 
 class NativePhysics:
     """Steps one body with the C engine; made for use under `jax.vmap`, inside `jit` and `lax.scan`.
@@ -47,8 +39,8 @@ class NativePhysics:
         self._nq, self._nv, self._na, self._ns = model.nq, model.nv, model.na, model.nsensordata
         self._nu, self._skip = model.nu, body.embodiment.frame_skip
         # A state that blows up must show as NaN or as a stopped clock, not as a silent reset to the rest pose.
-        self._stepping = _without(model, mujoco.mjtDisableBit.mjDSBL_AUTORESET | mujoco.mjtDisableBit.mjDSBL_SENSOR)
-        self._evaluating = _without(model, mujoco.mjtDisableBit.mjDSBL_AUTORESET | _unread(model))
+        self._stepping = without(model, mujoco.mjtDisableBit.mjDSBL_AUTORESET | mujoco.mjtDisableBit.mjDSBL_SENSOR)
+        self._evaluating = without(model, mujoco.mjtDisableBit.mjDSBL_AUTORESET | unread_by_sensors(model))
         self._data = [mujoco.MjData(model) for _ in range(self.threads)]
         self._pool = mujoco.rollout.Rollout(nthread=self.threads)
         self._lock = threading.Lock()
@@ -92,7 +84,7 @@ class NativePhysics:
         return _callback(self._host_forward, (*packed.shape[:-1], self._ns), asked)
 
     def _evaluate_batch(self, size: int, batched: list[bool], packed: jax.Array, needed: jax.Array):
-        """`_evaluate` under `jax.vmap`: in most steps of a batch no episode begins, and the host is not called at all."""
+        """`_evaluate` under `jax.vmap`: in most steps of a batch no episode begins, and the host is not called."""
         packed = packed if batched[0] else jnp.broadcast_to(packed, (size, *packed.shape))
         needed = needed if batched[1] else jnp.broadcast_to(needed, (size, *needed.shape))
         silent = jnp.zeros((*packed.shape[:-1], self._ns), jnp.float32)
@@ -154,19 +146,6 @@ class NativePhysics:
                 chunk_size=max(1, batch // (32 * self.threads)),  # small, so that no thread waits long for the last
             )
         return states, sensors
-
-
-def _without(model: mujoco.MjModel, flags: int) -> mujoco.MjModel:
-    """A copy of the model with parts of the engine switched off."""
-    copy = model.__copy__()
-    copy.opt.disableflags |= flags
-    return copy
-
-
-def _unread(model: mujoco.MjModel) -> int:
-    """The parts of the engine that none of the model's sensors reads: contacts and limits, where all are of muscles and places."""
-    free = set(model.sensor_type.tolist()) <= {int(kind) for kind in CONSTRAINT_FREE_SENSORS}
-    return int(mujoco.mjtDisableBit.mjDSBL_CONSTRAINT) if free else 0
 
 
 def _callback(host: Callable[[jax.Array], np.ndarray], shape: tuple[int, ...], packed: jax.Array) -> jax.Array:

@@ -1,0 +1,37 @@
+"""The table of an evaluation, and whether the bars were reached."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from arnold.cli.output import say, show_table
+from arnold.evaluation import Comparison, bar_lines, shown_fraction
+
+
+def show_comparisons(comparisons: Sequence[Comparison], bars: Mapping[str, float] | None = None) -> None:
+    """Print one row per task, and what is said of each bar.
+
+    Args:
+        comparisons: one per task.
+        bars: the share of the expert's solved-step fraction that is asked for, by task.
+    """
+    bars = bars or {}
+    columns = ["task", "steps solved", "expert", "of the expert's", *(["asked"] if bars else []), "success", "reward"]
+    rows = []
+    for c in comparisons:
+        asked = [f"{100 * bars[c.student.task]:.0f} %" if c.student.task in bars else ""] if bars else []
+        rows.append(
+            [
+                c.student.task,
+                shown_fraction(c.student),
+                shown_fraction(c.expert) if c.expert else "",
+                "" if math.isnan(c.relative) else f"{100 * c.relative:.1f} %",
+                *asked,
+                f"{100 * c.student.success:.1f} %",
+                f"{c.student.summary()['mean_reward']:.2f}",
+            ]
+        )
+    show_table(columns, rows, f"{len(comparisons[0].student.steps)} episodes per task; steps solved / horizon, ± 95 %")
+    for line in bar_lines(comparisons, bars):
+        say(line)

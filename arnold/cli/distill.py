@@ -1,0 +1,119 @@
+"""`arnold distill`: experts into one transformer, then an evaluation beside them and a report."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from arnold.cli.options import Count, Pairs, PhysicsOptions
+from arnold.cli.output import Done, note
+from arnold.errors import UserError
+
+if TYPE_CHECKING:  # importing it imports JAX, which help and errors do not wait for
+    from arnold.cli.training_run import TrainingRun
+    from arnold.recipe import DistillRecipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Distill:
+    """Distil experts into one transformer, evaluate it beside them, and write a report."""
+
+    recipe: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")] = ""
+    """A recipe of `arnold list recipes`, such as quickstart."""
+
+    experts: Pairs = ()
+    """Experts in place of the zoo's, TASK=POLICY."""
+
+    mixture: Pairs = ()
+    """Other tasks than the recipe's, TASK=ENVIRONMENTS."""
+
+    steps: Count = None
+    """Environment steps in all, over all tasks."""
+
+    preset: Annotated[str | None, tyro.conf.arg(metavar="tiny|small|paper")] = None
+    """Size of the transformer."""
+
+    seed: Count = None
+    """Of parameters, goals, starts and noise."""
+
+    set: Pairs = ()
+    """Any other field of the recipe, such as learner.learning_rate=1e-3."""
+
+    episodes: int = 200
+    """Episodes of the evaluation, per task; 0 ends after the training."""
+
+    resume: Annotated[str, tyro.conf.arg(metavar="RUN")] = ""
+    """Go on with this run instead, exactly where its newest checkpoint stands."""
+
+    runs: Path = Path("runs")
+    """Where the run's folder goes."""
+
+    physics: PhysicsOptions = dataclasses.field(default_factory=PhysicsOptions)
+
+    def run(self) -> Done:
+        """Train, evaluate, report."""
+        from arnold.cli import training_run
+
+        if self.episodes < 0:
+            raise UserError(f"--episodes is {self.episodes}; 0 or more is accepted")
+        if self.resume:
+            ended = training_run.resumed(self, ("recipe", "experts", "mixture", "steps", "preset", "seed", "set"))
+        else:
+            recipe = self._recipe()
+            shares = ", ".join(f"{name} ({environments} environments)" for name, environments in recipe.mixture)
+            note(f"distilling {shares} into one {recipe.preset} transformer, {recipe.steps:,} environment steps")
+            ended = training_run.started(recipe, self.recipe, self.runs, self.physics)
+        if not ended.finished or not self.episodes:
+            return ended.done()
+        return ended.done(*self._evaluate_and_report(ended))
+
+    def _recipe(self) -> DistillRecipe:
+        from arnold.cli.options import name_value_pairs
+        from arnold.cli.overrides import with_given, with_settings
+        from arnold.cli.task_names import task_reference
+        from arnold.experiments.recipes import distill_recipe
+
+        recipe = with_given(distill_recipe(self.recipe), steps=self.steps, preset=self.preset, seed=self.seed)
+        shares = name_value_pairs("--mixture", self.mixture)
+        if shares:
+            mixture = tuple((task_reference(name), _whole(name, count)) for name, count in shares.items())
+            recipe = dataclasses.replace(recipe, mixture=mixture)
+        experts = tuple(name_value_pairs("--experts", self.experts).items())
+        return with_settings(dataclasses.replace(recipe, experts=experts or recipe.experts), self.set)
+
+    def _evaluate_and_report(self, ended: TrainingRun) -> tuple[Path, ...]:
+        from arnold.cli.comparing import show_comparisons
+        from arnold.cli.experts import distilled_experts
+        from arnold.cli.task_names import own_tasks
+        from arnold.evaluation import write_evaluation
+        from arnold.experiments.recipes import bars_of
+        from arnold.publishing import evaluate_saved
+        from arnold.report import write_report
+
+        run, saved = ended.trained.run, ended.trained.saved
+        note(f"evaluating the student and its experts, {self.episodes} episodes each, mean actions")
+        comparisons = evaluate_saved(
+            saved,
+            own_tasks(saved),
+            distilled_experts(saved),
+            episodes=self.episodes,
+            backend=self.physics.backend,
+            threads=self.physics.threads,
+            note=note,
+        )
+        heading = {"policy": str(saved.source), "recipe": run.manifest["recipe"]}
+        written = write_evaluation(run.path / "eval" / "distillation", comparisons, heading)
+        note("drawing the report")
+        bars = bars_of(run.manifest["recipe"])
+        report = write_report(run.path, comparisons, saved.config, bars)
+        show_comparisons(comparisons, bars)
+        return (*written, *report)
+
+
+def _whole(name: str, count: str) -> int:
+    if not count.isdigit():
+        raise UserError(f"--mixture gives {name!r} {count!r} environments; a whole number of at least 1 is accepted")
+    return int(count)

@@ -1,0 +1,83 @@
+"""`arnold evaluate`: whole episodes of a policy in its tasks or in others, beside the experts."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from arnold.cli.options import Names, Pairs, PhysicsOptions
+from arnold.cli.output import Done, note
+from arnold.errors import UserError
+
+if TYPE_CHECKING:  # importing it imports JAX, which help and errors do not wait for
+    from arnold.saved_policy import SavedPolicy
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Evaluate a policy: solved steps, success and reward with 95 % intervals, beside its experts."""
+
+    policy: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="POLICY")]
+    """A name of the zoo, a checkpoint's folder, or a run."""
+
+    tasks: Names = ()
+    """Tasks, task files, or "nine" for all that ship; the policy's own where not given."""
+
+    episodes: int = 200
+    """Episodes per task."""
+
+    sampled: bool = False
+    """Sample actions, in place of taking their mean."""
+
+    seed: int = 0
+    """Of starts and goals, the same for policy and expert, and of sampled actions."""
+
+    experts: Pairs = ()
+    """Experts to compare with, TASK=POLICY; for a generalist the zoo's own where not given."""
+
+    out: Path | None = None
+    """Folder of the results; the run's own `eval`, or runs/evaluations, where not given."""
+
+    physics: PhysicsOptions = dataclasses.field(default_factory=PhysicsOptions)
+
+    def run(self) -> Done:
+        """Evaluate, print the table, write it."""
+        from arnold.cli.comparing import show_comparisons
+        from arnold.cli.experts import experts_beside
+        from arnold.cli.task_names import expand, own_tasks
+        from arnold.evaluation import write_evaluation
+        from arnold.publishing import evaluate_saved
+        from arnold.saved_policy import load
+
+        saved = load(self.policy)
+        tasks = expand(self.tasks) or own_tasks(saved)
+        if not tasks:
+            raise UserError(f"the tasks of {self.policy!r} ({', '.join(saved.tasks)}) are not known here; name some with --tasks")
+        experts = experts_beside(saved, tasks, self.experts)
+        comparisons = evaluate_saved(
+            saved,
+            tasks,
+            experts,
+            episodes=self.episodes,
+            seed=self.seed,
+            deterministic=not self.sampled,
+            backend=self.physics.backend,
+            threads=self.physics.threads,
+            note=note,
+        )
+        show_comparisons(comparisons)
+        folder = (self.out or self._folder(saved)).absolute()
+        heading = {"policy": str(saved.source), "seed": self.seed, "deterministic": not self.sampled}
+        return Done((*write_evaluation(folder, comparisons, heading), folder))
+
+    def _folder(self, saved: SavedPolicy) -> Path:
+        from arnold.checkpoints.lookup import RUN_CHECKPOINTS
+
+        how = f"{'sampled' if self.sampled else 'mean'}-seed{self.seed}"
+        source = saved.source
+        if source is not None and source.parent.name == RUN_CHECKPOINTS:
+            return source.parent.parent / "eval" / how
+        return Path("runs") / "evaluations" / Path(self.policy).name / how

@@ -1,0 +1,94 @@
+"""`arnold finetune`: go on training a policy on a task, known to it or new."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from arnold.cli.options import Count, Pairs, PhysicsOptions
+from arnold.cli.output import Done, note
+from arnold.errors import UserError
+
+if TYPE_CHECKING:  # importing it imports JAX, which help and errors do not wait for
+    from arnold.recipe import FinetuneRecipe
+
+# What an imitating regime wants in place of PPO's settings; those of the distillations that ship.
+_IMITATION = {"rollout_steps": 10, "epochs": 1, "learning_rate": 1e-3, "log_std": (-2.0, -3.0)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Finetune:
+    """Train a policy further on one task; its vocabulary grows by the words that it lacks."""
+
+    checkpoint: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="POLICY")] = ""
+    """A name of the zoo, a checkpoint's folder, or a run."""
+
+    task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TASK")] = ""
+    """The task, or a file that registers one."""
+
+    regime: str = "ppo"
+    """ppo (reward alone), obc (an expert labels), bc (the expert also drives), obc_ppo (both)."""
+
+    expert: Annotated[str, tyro.conf.arg(metavar="POLICY")] = ""
+    """Who labels, where the regime imitates; the zoo's expert of the task where not given."""
+
+    steps: Count = None
+    """Environment steps in all."""
+
+    environments: Count = None
+    """Environments stepped together."""
+
+    seed: Count = None
+    """Of goals, starts and noise, and of the embeddings of new words."""
+
+    set: Pairs = ()
+    """Any other field of the recipe, such as critic_warmup=0 or learner.learning_rate=1e-4."""
+
+    resume: Annotated[str, tyro.conf.arg(metavar="RUN")] = ""
+    """Go on with this run instead, exactly where its newest checkpoint stands."""
+
+    runs: Path = Path("runs")
+    """Where the run's folder goes."""
+
+    physics: PhysicsOptions = dataclasses.field(default_factory=PhysicsOptions)
+
+    def run(self) -> Done:
+        """Train, and say how it went."""
+        from arnold.cli import training_run
+        from arnold.tasks import task
+
+        if self.resume:
+            belongs_to_new = ("checkpoint", "task", "regime", "expert", "steps", "environments", "seed", "set")
+            return training_run.resumed(self, belongs_to_new).done()
+        if not (self.checkpoint and self.task):
+            raise UserError("fine-tune what on what? give a policy and a task: arnold finetune POLICY TASK")
+        recipe = self._recipe()
+        name = task(recipe.task).name
+        note(f"fine-tuning {self.checkpoint} on {name} by {recipe.learner.regime}, {recipe.steps:,} environment steps")
+        return training_run.started(recipe, f"finetune_{name}", self.runs, self.physics).done()
+
+    def _recipe(self) -> FinetuneRecipe:
+        from arnold.checkpoints import resolve
+        from arnold.checkpoints.zoo import zoo_names
+        from arnold.cli.overrides import with_given, with_settings
+        from arnold.cli.task_names import task_reference
+        from arnold.learning.config import regime
+        from arnold.recipe import FinetuneRecipe
+
+        imitates = regime(self.regime).needs_expert
+        if self.expert and not imitates:
+            raise UserError(f"--expert is given, but regime {self.regime!r} asks no expert; add --regime obc, or leave it out")
+        source = self.checkpoint if self.checkpoint in zoo_names() else str(resolve(self.checkpoint).absolute())
+        recipe = FinetuneRecipe(source, task_reference(self.task), expert=self.expert)
+        learner = dataclasses.replace(recipe.learner, regime=self.regime, **(_IMITATION if imitates else {}))
+        if imitates:
+            from arnold.tasks import task
+
+            expert = self.expert or task(recipe.task).name
+            recipe = dataclasses.replace(recipe, expert=expert, critic_warmup=0)
+        recipe = dataclasses.replace(recipe, learner=learner)
+        given = {"steps": self.steps, "environments": self.environments, "seed": self.seed}
+        return with_settings(with_given(recipe, **given), self.set)

@@ -1,0 +1,26 @@
+"""Evaluating the sensors of a state takes less than a physics step: what none of them reads need not be computed."""
+
+from __future__ import annotations
+
+import mujoco
+
+# Sensors whose value depends on position, velocity and activation alone, not on constraint forces.
+CONSTRAINT_FREE_SENSORS = (
+    mujoco.mjtSensor.mjSENS_ACTUATORPOS,
+    mujoco.mjtSensor.mjSENS_ACTUATORVEL,
+    mujoco.mjtSensor.mjSENS_ACTUATORFRC,
+    mujoco.mjtSensor.mjSENS_FRAMEPOS,
+)
+
+
+def unread_by_sensors(model: mujoco.MjModel) -> int:
+    """Disable flags for evaluation: contacts and limits, unless a sensor of the model reads their forces."""
+    free = set(model.sensor_type.tolist()) <= {int(kind) for kind in CONSTRAINT_FREE_SENSORS}
+    return int(mujoco.mjtDisableBit.mjDSBL_CONSTRAINT) if free else 0
+
+
+def without(model: mujoco.MjModel, flags: int) -> mujoco.MjModel:
+    """A copy of the model with parts of the engine switched off."""
+    copy = model.__copy__()
+    copy.opt.disableflags |= flags
+    return copy

@@ -1,0 +1,317 @@
+"""The policies: what they promise whatever the sizes, on a made-up body of a few joints and muscles."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from arnold.errors import UserError
+from arnold.policy import normaliser
+from arnold.policy.actor_critic import ActorCritic
+from arnold.policy.generalist import TransformerActorCritic, extend_tables
+from arnold.policy.mlp import MlpActorCritic, MlpConfig
+from arnold.policy.presets import PRESETS, preset
+from arnold.policy.transformer import TransformerConfig
+from arnold.vocab import Token, TokenTable, Vocabulary
+
+pytestmark = pytest.mark.unit
+
+COMBINATIONS = [(granularity, encoder) for granularity in ("scalar", "entity") for encoder in ("full", "latent")]
+LAGS = 3
+
+
+def _body(side: str, joints: int = 2, muscles: int = 3) -> tuple[TokenTable, TokenTable]:
+    """Tables of a body: position and velocity of its joints, four quantities of its muscles."""
+    joint = [("hinge", f"joint{i}", side) for i in range(joints)]
+    muscle = [("muscle", f"pull{i}", side) for i in range(muscles)]
+    observed = [Token(entity, (quantity, "angular")) for entity in joint for quantity in ("position", "velocity")]
+    said = (("position",), ("velocity",), ("force",), ("activation",))
+    observed += [Token(entity, quantity) for entity in muscle for quantity in said]
+    return TokenTable(tuple(observed)), TokenTable(tuple(Token(entity, ("activation",)) for entity in muscle))
+
+
+LEFT, RIGHT = _body("left"), _body("right")
+
+
+def _config(granularity: str, encoder: str, **changes) -> TransformerConfig:
+    return dataclasses.replace(preset("tiny"), granularity=granularity, encoder=encoder, lags=LAGS, **changes)
+
+
+@functools.cache
+def _policy(granularity: str = "scalar", encoder: str = "full"):
+    """A policy that knows both sides, its parameters and statistics of random observations."""
+    policy = TransformerActorCritic.for_tasks(_config(granularity, encoder), [LEFT, RIGHT])
+    params = policy.init(jax.random.key(0))
+    ids = policy.bind([LEFT, RIGHT])
+    seen = normaliser.update(policy.init_statistics(), ids.signature_ids, 2.0 * _values(9, 2, 40) + 1.0)
+    return policy, params, seen, jax.jit(policy.apply)
+
+
+def _values(seed: int, tasks: int, rows: int, table: TokenTable = LEFT[0]) -> jax.Array:
+    return jax.random.normal(jax.random.key(seed), (tasks, rows, len(table), LAGS))
+
+
+def _reversed(table: TokenTable) -> TokenTable:
+    return TokenTable(table.tokens[::-1])
+
+
+@pytest.mark.parametrize(("granularity", "encoder"), COMBINATIONS)
+def test_outputs_have_the_shapes_of_the_contract_and_are_float32(granularity, encoder):
+    policy, params, statistics, apply = _policy(granularity, encoder)
+    output = apply(params, statistics, policy.bind([LEFT, RIGHT]), _values(1, 2, 5))
+    shapes = {name: array.shape for name, array in output._asdict().items()}
+    assert shapes == {"mean": (2, 5, 3), "log_std": (2, 3), "value": (2, 5)}
+    assert all(array.dtype == jnp.float32 for array in output)
+
+
+@pytest.mark.parametrize(("granularity", "encoder"), COMBINATIONS)
+def test_the_order_of_the_observation_tokens_does_not_matter(granularity, encoder):
+    policy, params, statistics, apply = _policy(granularity, encoder)
+    values = _values(1, 1, 5)
+    expected = apply(params, statistics, policy.bind([LEFT]), values)
+    got = apply(params, statistics, policy.bind([(_reversed(LEFT[0]), LEFT[1])]), values[:, :, ::-1])
+    np.testing.assert_allclose(got.mean, expected.mean, atol=1e-5)
+    np.testing.assert_allclose(got.value, expected.value, atol=1e-5)
+
+
+@pytest.mark.parametrize(("granularity", "encoder"), COMBINATIONS)
+def test_actions_follow_their_muscles_when_these_are_reordered(granularity, encoder):
+    policy, params, statistics, apply = _policy(granularity, encoder)
+    expected = apply(params, statistics, policy.bind([LEFT]), _values(1, 1, 5))
+    got = apply(params, statistics, policy.bind([(LEFT[0], _reversed(LEFT[1]))]), _values(1, 1, 5))
+    np.testing.assert_allclose(got.mean[..., ::-1], expected.mean, atol=1e-5)
+    np.testing.assert_allclose(got.value, expected.value, atol=1e-5)
+
+
+@pytest.mark.parametrize(("granularity", "encoder"), COMBINATIONS)
+def test_a_second_task_in_the_bucket_does_not_change_the_first(granularity, encoder):
+    policy, params, statistics, apply = _policy(granularity, encoder)
+    values = _values(1, 2, 5)
+    both = apply(params, statistics, policy.bind([LEFT, RIGHT]), values)
+    for place, task in enumerate((LEFT, RIGHT)):
+        alone = apply(params, statistics, policy.bind([task]), values[place : place + 1])
+        for got, expected in zip(both, alone, strict=True):
+            np.testing.assert_allclose(got[place], expected[0], atol=1e-5)
+
+
+def test_two_tasks_with_the_same_values_but_other_words_are_answered_differently():
+    policy, params, statistics, apply = _policy()
+    values = jnp.repeat(_values(1, 1, 5), 2, axis=0)
+    mean = apply(params, statistics, policy.bind([LEFT, RIGHT]), values).mean
+    assert float(jnp.abs(mean[0] - mean[1]).max()) > 1e-3
+
+
+@pytest.mark.parametrize(("granularity", "encoder"), COMBINATIONS)
+def test_gradients_reach_every_parameter_but_the_padding_word(granularity, encoder):
+    policy, params, statistics, _ = _policy(granularity, encoder)
+    ids, values = policy.bind([LEFT, RIGHT]), _values(1, 2, 5)
+
+    def loss(params):
+        output = policy.apply(params, statistics, ids, values)
+        return sum(jnp.square(array + 1.0).sum() for array in output)
+
+    gradient = jax.jit(jax.grad(loss))(params)
+    assert not bool(gradient["embeddings"]["table"][0].any())
+    for path, leaf in jax.tree_util.tree_leaves_with_path(gradient):
+        name = jax.tree_util.keystr(path)
+        if "in_projection" in name and "bias" in name:
+            continue  # the key bias never changes a softmax
+        rows = leaf[1:] if "embeddings" in name else leaf
+        assert bool(jnp.abs(rows).max() > 0), f"no gradient reaches {name}"
+
+
+def test_every_word_of_the_tasks_gets_a_gradient():
+    policy, params, statistics, _ = _policy("scalar", "full")
+    ids, values = policy.bind([LEFT, RIGHT]), _values(1, 2, 5)
+    gradient = jax.grad(lambda params: policy.apply(params, statistics, ids, values).mean.sum())(params)
+    reached = jnp.abs(gradient["embeddings"]["table"]).max(axis=1) > 0
+    unreached = [word for word, hit in zip(policy.vocabulary.words, reached.tolist(), strict=True) if not hit]
+    assert unreached == ["<pad>", "value"]
+
+
+@pytest.mark.parametrize(("granularity", "encoder"), COMBINATIONS)
+def test_a_grown_policy_answers_old_tasks_bit_for_bit_as_before(granularity, encoder):
+    policy, params, statistics, apply = _policy(granularity, encoder)
+    foot = [Token(("foot", "tip", "right"), ("contact", "force")), Token(("pull9", "muscle", "right"), ("force",))]
+    tables = (TokenTable(tuple(foot)), TokenTable((Token(("pull9", "muscle", "right"), ("activation",)),)))
+    grown, grown_params, grown_statistics = policy.grow(params, statistics, [tables], jax.random.key(7))
+    before = apply(params, statistics, policy.bind([LEFT]), _values(1, 1, 5))
+    after = jax.jit(grown.apply)(grown_params, grown_statistics, grown.bind([LEFT]), _values(1, 1, 5))
+    for old, new in zip(before, after, strict=True):
+        np.testing.assert_array_equal(new, old)
+    fresh = grown_params["embeddings"]["table"][len(policy.vocabulary) :]
+    assert len(fresh) == 4  # foot, tip, contact and pull9
+    assert bool((jnp.abs(fresh).max(axis=1) > 1e-3).all())
+    answer = grown.apply(grown_params, grown_statistics, grown.bind([tables]), _values(2, 1, 5, tables[0]))
+    assert bool(jnp.isfinite(answer.mean).all())
+
+
+def test_growing_by_known_tasks_changes_nothing():
+    policy, params, statistics, _ = _policy()
+    grown, grown_params, grown_statistics = policy.grow(params, statistics, [LEFT], jax.random.key(7))
+    assert (grown.vocabulary, grown.signatures) == (policy.vocabulary, policy.signatures)
+    jax.tree.map(np.testing.assert_array_equal, grown_params, params)
+    jax.tree.map(np.testing.assert_array_equal, grown_statistics, statistics)
+
+
+def test_extended_tables_keep_old_rows_and_take_the_rest_from_the_fresh_tree():
+    old, fresh = {"a": jnp.ones((2, 2)), "b": jnp.zeros(3)}, {"a": jnp.full((3, 2), 5.0), "b": jnp.ones(3)}
+    extended = extend_tables(old, fresh)
+    assert extended["a"].tolist() == [[1, 1], [1, 1], [5, 5]]
+    assert extended["b"].tolist() == [0, 0, 0]
+
+
+def test_a_policy_without_a_word_says_which_and_what_to_do():
+    policy = TransformerActorCritic.for_tasks(_config("scalar", "full"), [LEFT])
+    with pytest.raises(UserError, match=r"lacks 1 words .*'right'.*grow"):
+        policy.bind([RIGHT])
+
+
+def test_tasks_of_different_shapes_do_not_share_a_bucket():
+    policy = TransformerActorCritic.for_tasks(_config("scalar", "full"), [LEFT, _body("left", 3)])
+    with pytest.raises(UserError, match="differ in observation tokens"):
+        policy.bind([LEFT, _body("left", 3)])
+
+
+def test_statistics_are_used_but_not_changed_by_apply():
+    policy, params, statistics, apply = _policy()
+    ids, values = policy.bind([LEFT]), _values(1, 1, 5)
+    shifted = dataclasses.replace(statistics, mean=statistics.mean + 1.0)
+    np.testing.assert_allclose(
+        apply(params, shifted, ids, values + 1.0).mean, apply(params, statistics, ids, values).mean, atol=1e-5
+    )
+
+
+def test_older_lags_than_the_policy_reads_are_ignored():
+    policy, params, statistics, _ = _policy()
+    values = _values(1, 1, 5)
+    longer = jnp.concatenate([jnp.full((*values.shape[:-1], 2), 99.0), values], axis=-1)
+    ids = policy.bind([LEFT])
+    np.testing.assert_array_equal(
+        policy.apply(params, statistics, ids, longer).mean, policy.apply(params, statistics, ids, values).mean
+    )
+
+
+def test_log_standard_deviations_add_the_words_of_each_muscle():
+    policy, params, statistics, apply = _policy()
+    word = policy.vocabulary.id("pull1")
+    params = params | {"log_std_words": params["log_std_words"].at[word].set(0.5)}
+    log_std = apply(params, statistics, policy.bind([LEFT]), _values(1, 1, 5)).log_std
+    np.testing.assert_allclose(log_std, [[-0.7, -0.2, -0.7]], atol=1e-6)
+
+
+@pytest.mark.parametrize(("granularity", "encoder"), COMBINATIONS)
+def test_every_combination_learns_to_imitate(granularity, encoder):
+    policy, params, statistics, _ = _policy(granularity, encoder)
+    ids, values = policy.bind([LEFT, RIGHT]), _values(3, 2, 64)
+    target = jnp.tanh(values[:, :, 4:7, -1] - values[:, :, 0:1, -1])  # of a muscle's own token and of a joint's
+    optimiser = optax.adam(1e-2)
+
+    def loss(params):
+        return jnp.square(policy.apply(params, statistics, ids, values).mean - target).mean()
+
+    @jax.jit
+    def train(params):
+        def step(carry, _):
+            params, state = carry
+            updates, state = optimiser.update(jax.grad(loss)(params), state)
+            return (optax.apply_updates(params, updates), state), None
+
+        return jax.lax.scan(step, (params, optimiser.init(params)), length=150)[0][0]
+
+    before, after = float(loss(params)), float(jax.jit(loss)(train(params)))
+    assert after < 0.1 * before
+
+
+def test_the_paper_preset_has_the_number_of_parameters_of_the_paper():
+    faithful = dataclasses.replace(preset("paper"), shared_final_norm=True)
+    vocabulary = Vocabulary().grow(f"word{i}" for i in range(212))
+    policy = TransformerActorCritic(faithful, vocabulary, [], [])
+    shapes = jax.eval_shape(policy.init, jax.random.key(0))
+    head_of_the_std = 129  # the reference's head that hardly modulates the std is not built
+    assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == 4_393_732 - head_of_the_std
+
+
+def test_a_small_policy_with_two_thousand_words_fits_a_12_mb_checkpoint():
+    vocabulary = Vocabulary().grow(f"word{i}" for i in range(2000))
+    policy = TransformerActorCritic(preset("small"), vocabulary, [], [("angle",)])
+    shapes = jax.eval_shape(policy.init, jax.random.key(0))
+    assert sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes)) < 12e6
+
+
+@pytest.mark.parametrize("switches", [{"share_decoder": True, "shared_final_norm": True}, {"log_std_per_word": False}])
+def test_the_switches_leave_out_what_they_name(switches):
+    policy = TransformerActorCritic.for_tasks(_config("scalar", "full", **switches), [LEFT])
+    params = policy.init(jax.random.key(0))
+    gone = {"share_decoder": "value_decoder", "shared_final_norm": "value_norm", "log_std_per_word": "log_std_words"}
+    assert not {gone[name] for name in switches} & set(params)
+    output = policy.apply(params, policy.init_statistics(), policy.bind([LEFT]), _values(1, 1, 2))
+    assert output.mean.shape == (1, 2, 3)
+
+
+@pytest.mark.parametrize("config", [*PRESETS.values(), MlpConfig(), MlpConfig(hidden=(8,), lags=2)])
+def test_configurations_survive_json(config):
+    assert type(config).from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"widht": 8}, "no field 'widht': did you mean 'width'"),
+        ({"width": "wide"}, "a int is accepted"),
+        ({"width": 10, "heads": 3}, "3 heads cannot share"),
+        ({"granularity": "entities"}, "did you mean 'entity'"),
+        ({"layers": -1}, "at least 0"),
+        ({"share_decoder": 1}, "a bool is accepted"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_with_the_reason(data, message):
+    with pytest.raises(UserError, match=message):
+        TransformerConfig.from_json(data)
+
+
+def test_an_unknown_preset_names_the_nearest():
+    with pytest.raises(UserError, match="did you mean 'small'"):
+        preset("smal")
+
+
+def test_both_kinds_of_network_are_actor_critics():
+    assert isinstance(_policy()[0], ActorCritic)
+    assert isinstance(MlpActorCritic(*LEFT), ActorCritic)
+
+
+def test_an_expert_answers_with_the_shapes_of_the_contract_and_starts_near_zero():
+    expert = MlpActorCritic(*LEFT)
+    params, ids = expert.init(jax.random.key(0)), expert.bind([LEFT])
+    output = jax.jit(expert.apply)(params, expert.init_statistics(), ids, _values(1, 1, 5))
+    assert [array.shape for array in output] == [(1, 5, 3), (1, 3), (1, 5)]
+    assert float(jnp.abs(output.mean).max()) < 0.1
+    np.testing.assert_allclose(output.log_std, -0.7, atol=1e-6)
+
+
+def test_an_expert_follows_its_tokens_and_muscles_into_another_order():
+    expert = MlpActorCritic(*LEFT, MlpConfig(hidden=(16,), lags=2, init_mean_scale=1.0))
+    params, values = expert.init(jax.random.key(0)), _values(1, 1, 5)
+    params["log_std"] = jnp.arange(3.0)
+    statistics = normaliser.update(expert.init_statistics(), expert.bind([LEFT]).signature_ids, values)
+    expected = expert.apply(params, statistics, expert.bind([LEFT]), values)
+    reordered = (TokenTable(LEFT[0].tokens[3:] + LEFT[0].tokens[:3]), _reversed(LEFT[1]))
+    got = expert.apply(params, statistics, expert.bind([reordered]), jnp.roll(values, -3, axis=2))
+    np.testing.assert_allclose(got.mean[..., ::-1], expected.mean, atol=1e-5)
+    np.testing.assert_allclose(got.log_std[..., ::-1], expected.log_std)
+    np.testing.assert_allclose(got.value, expected.value, atol=1e-5)
+
+
+def test_an_expert_refuses_tables_that_are_not_its_own_and_names_the_tokens():
+    expert = MlpActorCritic(*LEFT)
+    with pytest.raises(UserError, match=r"missing: '.*left.*extra: '.*right"):
+        expert.bind([RIGHT])
+    with pytest.raises(UserError, match="one task at a time, not in 2"):
+        expert.bind([LEFT, LEFT])
