@@ -16,14 +16,15 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.ticker import EngFormatter, PercentFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
 from arnold.checkpoints.durable import reported_writes
 from arnold.episodes import Recording
-from arnold.evaluation import Comparison
+from arnold.evaluation import Comparison, Evaluation
 
 STUDENT, EXPERT, GREY = "#0072B2", "#D55E00", "#666666"
 DPI = 130
+TITLE_SIZE, TEXT_SIZE = 10, 8.5  # points
 PANEL_INCHES = (3.3, 2.5)
 SMOOTHING = 0.04  # share of the run that a learning curve's moving average spans
 
@@ -46,21 +47,21 @@ def draw_learning_curves(
     figure, axes = _grid(math.ceil((len(tasks) + 1) / columns), columns)
     for axis, task in zip(axes, tasks, strict=False):
         _curve(axis, rows, f"{task}/solved", STUDENT)
-        axis.set_title(task, loc="left", fontsize=10)
-        axis.set_ylim(0.0, 1.0)
+        axis.set_title(task, loc="left", fontsize=TITLE_SIZE)
+        axis.set_ylim(-0.02, 1.02)
         axis.yaxis.set_major_formatter(PercentFormatter(1.0))
         if task in experts:
             axis.axhline(experts[task], color=EXPERT, linestyle="--", linewidth=1.2)
-            axis.text(0.98, experts[task] - 0.03, "expert", color=EXPERT, fontsize=8, ha="right", va="top", transform=axis.get_yaxis_transform())
+            axis.set_title(f"– – expert {100 * experts[task]:.0f} %", loc="right", fontsize=TEXT_SIZE, color=EXPERT)
     loss = axes[len(tasks)]
     _curve(loss, rows, "imitation", GREY)
     loss.set_yscale("log")
-    loss.set_title("imitation loss, all tasks", loc="left", fontsize=10)
+    loss.set_title("imitation loss, all tasks", loc="left", fontsize=TITLE_SIZE)
     for axis in axes[len(tasks) + 1 :]:
         axis.set_visible(False)
     for axis in axes:
         axis.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axis.set_xlabel("environment steps, all tasks", fontsize=8)
+        axis.set_xlabel("environment steps, all tasks", fontsize=TEXT_SIZE)
     return _written(figure, path)
 
 
@@ -76,10 +77,10 @@ def draw_comparison(path: Path, comparisons: Sequence[Comparison], bars: Mapping
     figure = _figure(6.4, height)
     axis = figure.add_subplot()
     for row, comparison in enumerate(comparisons):
-        _bar(axis, row - 0.19, comparison.student.solved_step_fraction, comparison.student.confidence, STUDENT)
+        _bar(axis, row - 0.19, "student", comparison.student, STUDENT)
         if comparison.expert is None:
             continue
-        _bar(axis, row + 0.19, comparison.expert.solved_step_fraction, comparison.expert.confidence, EXPERT)
+        _bar(axis, row + 0.19, "expert", comparison.expert, EXPERT)
         if comparison.student.task in bars:
             asked = bars[comparison.student.task] * comparison.expert.solved_step_fraction
             axis.plot([asked, asked], [row - 0.4, row + 0.02], color="black", linewidth=1.6)
@@ -87,10 +88,8 @@ def draw_comparison(path: Path, comparisons: Sequence[Comparison], bars: Mapping
     axis.invert_yaxis()
     axis.set_xlim(0.0, 1.0)
     axis.xaxis.set_major_formatter(PercentFormatter(1.0))
-    axis.set_xlabel("steps solved / horizon" + (";  black tick: what was asked of the student" if bars else ""))
-    axis.set_title("student", color=STUDENT, loc="left", fontsize=10, fontweight="bold")
-    if any(c.expert for c in comparisons):
-        axis.set_title("expert", color=EXPERT, loc="right", fontsize=10, fontweight="bold")
+    tick = ";  black tick: what was asked of the student" if bars else ""
+    axis.set_xlabel(f"steps solved / horizon{tick}", fontsize=TEXT_SIZE)
     _plain(axis)
     return _written(figure, path)
 
@@ -108,23 +107,24 @@ def draw_episode(path: Path, student: Recording, expert: Recording | None) -> Pa
     heat = max(1.5, 0.155 * muscles)
     figure = _figure(9.2 if expert is not None else 5.4, heat + 2.5)
     grid = figure.add_gridspec(2, len(shown), height_ratios=[heat, 1.35])
-    image: AxesImage | None = None
+    strongest = max(0.05, *(float(recording.activation[0].max()) for _, _, recording in shown))
     maps = []
     for column, (name, colour, recording) in enumerate(shown):
         axis = figure.add_subplot(grid[0, column])
-        image = _heatmap(axis, recording, labels=column == 0)
-        axis.set_title(name, color=colour, loc="left", fontsize=10, fontweight="bold")
+        image = _heatmap(axis, recording, strongest, labels=column == 0)
+        axis.set_title(name, color=colour, loc="left", fontsize=TITLE_SIZE, fontweight="bold")
         maps.append(axis)
-    assert image is not None  # there is always a student
-    figure.colorbar(image, ax=maps, label="activation", shrink=min(1.0, 2.2 / heat), pad=0.01)
+    scale = figure.colorbar(image, ax=maps, shrink=min(1.0, 2.2 / heat), pad=0.01)
+    scale.set_label("activation (0 silent, 1 full)", fontsize=TEXT_SIZE)
+    scale.ax.tick_params(labelsize=TEXT_SIZE)
     below = figure.add_subplot(grid[1, :])
     for _, colour, recording in shown:
         _error_trace(below, recording, colour)
-    below.set_xlabel("time (s)")
+    below.set_xlabel("time (s)", fontsize=TEXT_SIZE)
     return _written(figure, path)
 
 
-def _heatmap(axis: Axes, recording: Recording, labels: bool) -> AxesImage:
+def _heatmap(axis: Axes, recording: Recording, strongest: float, labels: bool) -> AxesImage:
     seconds = recording.running.shape[1] * recording.control_dt
     image = axis.imshow(
         np.where(recording.running[0][:, None], recording.activation[0], np.nan).T,
@@ -132,12 +132,13 @@ def _heatmap(axis: Axes, recording: Recording, labels: bool) -> AxesImage:
         interpolation="nearest",
         cmap="cividis",
         vmin=0.0,
-        vmax=1.0,
+        vmax=strongest,
         extent=(0.0, seconds, len(recording.muscles) - 0.5, -0.5),
     )
     axis.set_yticks(range(len(recording.muscles)), recording.muscles if labels else [])
     axis.tick_params(axis="y", labelsize=7, length=0)
-    axis.set_xlabel("time (s)", fontsize=8)
+    axis.tick_params(axis="x", labelsize=TEXT_SIZE)
+    axis.xaxis.set_major_locator(MaxNLocator(5))
     return image
 
 
@@ -154,8 +155,8 @@ def _error_trace(axis: Axes, recording: Recording, colour: str) -> None:
     axis.set_xlim(0.0, recording.control_dt * len(values))
     if term in ERROR_TERMS:
         axis.set_ylim(bottom=0.0)
-    axis.set_ylabel(label, fontsize=8)
-    axis.set_title("thick: the step counts as solved", loc="left", fontsize=8, color=GREY)
+    axis.set_ylabel(label, fontsize=TEXT_SIZE)
+    axis.set_title("thick: the step counts as solved", loc="left", fontsize=TEXT_SIZE, color=GREY)
     _plain(axis)
 
 
@@ -170,11 +171,14 @@ def _curve(axis: Axes, rows: Sequence[Mapping[str, Any]], name: str, colour: str
     _plain(axis)
 
 
-def _bar(axis: Axes, place: float, value: float, half_width: float, colour: str) -> None:
-    error = None if math.isnan(half_width) else half_width
+def _bar(axis: Axes, place: float, name: str, evaluation: Evaluation, colour: str) -> None:
+    value, half_width = evaluation.solved_step_fraction, evaluation.confidence
     axis.barh(place, value, 0.34, color=colour, alpha=0.85)
-    axis.errorbar(value, place, xerr=error, color="black", linewidth=1.0, capsize=2.5)
-    axis.text(0.008, place, f"{100 * value:.1f} %", color="white", fontsize=8, va="center")
+    if not math.isnan(half_width):
+        axis.errorbar(value, place, xerr=half_width, color="black", linewidth=1.0, capsize=2.5)
+    said = f"{name} {100 * value:.1f} %"
+    beside = axis.get_yaxis_transform()
+    axis.text(1.01, place, said, color=colour, fontsize=TEXT_SIZE, va="center", transform=beside)
 
 
 def _grid(rows: int, columns: int) -> tuple[Figure, list[Axes]]:
@@ -191,7 +195,7 @@ def _figure(width: float, height: float) -> Figure:
 
 def _plain(axis: Axes) -> None:
     axis.spines[["top", "right"]].set_visible(False)
-    axis.tick_params(labelsize=8)
+    axis.tick_params(labelsize=TEXT_SIZE)
 
 
 def _written(figure: Figure, path: Path) -> Path:

@@ -203,7 +203,7 @@ def bar_lines(comparisons: Sequence[Comparison], bars: Mapping[str, float]) -> l
         comparisons: one per task.
         bars: the share of the expert's solved-step fraction that is asked for, by task.
     """
-    asked = [c for c in comparisons if c.student.task in bars and c.expert is not None]
+    asked = [c for c in comparisons if c.student.task in bars and not math.isnan(c.relative)]
     missed = [c for c in asked if not c.relative >= bars[c.student.task]]
     if asked and not missed:
         return [f"Every bar was reached ({len(asked)} of {len(asked)})."]

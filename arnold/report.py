@@ -118,7 +118,7 @@ def _episode(picture: Path, comparison: Comparison) -> Section:
     assert recording is not None  # the caller has looked
     said = (
         f"The first episode: activation of {len(recording.muscles)} muscles (0 silent, 1 full) at every control step of "
-        f"{1000 * recording.control_dt:.4g} ms, and the error that is left."
+        f"{1000 * recording.control_dt:.4g} ms, student beside expert on one colour scale, and the error that is left."
     )
     return Section(f"Muscles: {comparison.student.task}", (said,), picture=picture)
 

@@ -15,7 +15,7 @@ import pytest
 from probes import Moment, Probe, Ruling, network
 
 from arnold.errors import UserError
-from arnold.evaluation import Comparison, Evaluation, Evaluator, markdown_table, write_evaluation
+from arnold.evaluation import Comparison, Evaluation, Evaluator, bar_lines, markdown_table, write_evaluation
 from arnold.policy import normaliser
 
 HORIZON, EPISODES = 6, 32
@@ -29,14 +29,15 @@ def fails_at_the_third_step_where_the_cue_is_positive(moment: Moment) -> Ruling:
 
 @dataclasses.dataclass(frozen=True)
 class Bench:
-    """An evaluator with the parameters and statistics of its network."""
+    """An evaluator, and one that samples, with the parameters and statistics of their network."""
 
     evaluator: Evaluator
+    sampler: Evaluator
     params: dict
     statistics: normaliser.ObservationStatistics
 
-    def __call__(self, **more) -> Evaluation:
-        return self.evaluator(self.params, self.statistics, episodes=EPISODES, **more)
+    def __call__(self, seed: int) -> Evaluation:
+        return self.evaluator(self.params, self.statistics, EPISODES, seed)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,9 @@ def bench():
     policy = network(task)
     params = policy.init(jax.random.key(0))
     params["policy"]["head"] = {"kernel": jnp.array([[1.0], [0.0]]), "bias": jnp.array([0.0])}  # the action is the cue
-    return Bench(Evaluator(policy, task, threads=1), params, policy.init_statistics())
+    made = Evaluator(policy, task, threads=1)
+    sampler = Evaluator(policy, task, environment=made.environment, deterministic=False)
+    return Bench(made, sampler, params, policy.init_statistics())
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +93,7 @@ def test_a_seed_gives_its_episodes_again_and_another_seed_gives_others(bench, re
 def test_statistics_are_read_and_never_changed(bench, result):
     before = jax.tree.map(np.array, (bench.params, bench.statistics))
     narrow = dataclasses.replace(bench.statistics, m2=0.25 * bench.statistics.m2)  # half the spread doubles the action
-    doubled = bench.evaluator(bench.params, narrow, episodes=EPISODES, seed=5)
+    doubled = bench.evaluator(bench.params, narrow, EPISODES, seed=5)
     assert doubled.steps == result.steps
     assert doubled.reward != result.reward
     assert all(map(np.array_equal, jax.tree.leaves(before), jax.tree.leaves((bench.params, bench.statistics))))
@@ -98,7 +101,7 @@ def test_statistics_are_read_and_never_changed(bench, result):
 
 @pytest.mark.native
 def test_sampled_actions_are_taken_only_where_asked_for(bench, result):
-    sampled = bench(seed=5, deterministic=False)
+    sampled = bench.sampler(bench.params, bench.statistics, EPISODES, seed=5)
     assert sampled.steps == result.steps  # the same cues
     assert sampled.reward != result.reward
     assert (sampled.deterministic, result.deterministic) == (False, True)
@@ -106,7 +109,7 @@ def test_sampled_actions_are_taken_only_where_asked_for(bench, result):
 
 @pytest.mark.native
 def test_fewer_than_one_episode_is_refused(bench):
-    with pytest.raises(UserError, match="0 episodes"):
+    with pytest.raises(UserError, match="episodes is 0"):
         bench.evaluator(bench.params, bench.statistics, episodes=0)
 
 
@@ -138,10 +141,20 @@ def test_a_student_is_compared_with_its_expert_by_solved_steps():
 
 
 @pytest.mark.unit
+def test_a_missed_bar_is_named_with_what_was_reached():
+    comparisons = [Comparison(made(4, 6), made(8, 8)), Comparison(made(9, 9, task="other"), made(9, 9))]
+    (line,) = bar_lines(comparisons, {"known": 0.85, "other": 0.95})
+    assert "known reached 62.5 %" in line
+    assert "85 % was asked" in line
+    assert bar_lines(comparisons, {"known": 0.6}) == ["Every bar was reached (1 of 1)."]
+    assert bar_lines(comparisons, {}) == []
+
+
+@pytest.mark.unit
 def test_the_table_shows_percentages_with_their_intervals():
     table = markdown_table([Comparison(made(4, 6), made(8, 8)), Comparison(made(1, 1, task="alone"))])
     _, _, first, second = table.splitlines()
-    assert "| known | 2 | 50.0 ± 13.9 % | 80.0 ± 0.0 % | 62.5 % |" in first
+    assert "| known | 2 | 50.0 ± 19.6 % | 80.0 ± 0.0 % | 62.5 % |" in first
     assert second.startswith("| alone | 2 | 10.0 ± 0.0 % |  |  |")
 
 
@@ -157,7 +170,7 @@ def test_an_evaluation_is_written_as_strict_json_csv_and_markdown(tmp_path):
     assert detail["policy"] == "mine"
     assert detail["tasks"][0]["student"]["per_episode"]["solved_steps"] == [4, 6]
     assert detail["tasks"][1]["expert"] is None
-    rows = list(csv.DictReader(paths[1].open()))
+    rows = list(csv.DictReader(paths[1].read_text().splitlines()))
     assert [row["task"] for row in rows] == ["known", "alone"]
     assert float(rows[0]["relative_to_expert"]) == pytest.approx(0.625)
     assert rows[1]["expert_solved_step_fraction"] == ""

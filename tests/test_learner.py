@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 from probes import Moment, Probe, Ruling, learner, observed, trained
 
+from arnold.checkpoints import load_learner
 from arnold.errors import UserError
 from arnold.experts import ScriptedExpert
 from arnold.learning.config import LearnerConfig
+from arnold.learning.loop import train
 from arnold.learning.mixture import Mixture
+from arnold.runs import Run
 from arnold.tasks import register_task, registry
 
 pytestmark = pytest.mark.train
@@ -215,6 +218,22 @@ def test_an_update_that_is_not_finite_is_skipped_and_counted_and_the_next_one_is
     assert not same(recovered.params, skipped.params)
     assert (int(recovered.skipped), int(recovered.skipped_in_a_row), int(recovered.updates)) == (1, 0, 3)
     assert all(np.isfinite(float(value)) for value in metrics.values())
+
+
+def test_a_run_whose_updates_stay_not_finite_stops_and_leaves_a_state_that_does_it_again(plain, history, tmp_path):
+    states, _ = history
+    params = jax.tree.map(lambda leaf: leaf, states[2].params)
+    params["value"]["head"]["bias"] = jnp.array([jnp.nan])
+    broken = dataclasses.replace(states[2], params=params)
+    run = Run.create(tmp_path, "broken", {})
+    with pytest.raises(UserError, match=r"1 updates in a row were not finite \(.*value.*arnold replay") as stopped:
+        train(run, plain, broken, {})
+    (dump,) = (run.path / "nonfinite").iterdir()
+    assert str(dump) in str(stopped.value)
+    assert run.latest() is None  # a broken state never becomes a checkpoint of the run
+    found = load_learner(dump, states[0])
+    assert same(found, broken)
+    assert int(plain.train_iteration(found)[0].skipped) == 1
 
 
 def test_figures_count_whole_episodes_and_fractions_of_steps(plain, history):

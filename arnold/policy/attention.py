@@ -19,6 +19,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from arnold.policy.initialise import linear
+from arnold.policy.linear import affine
+from arnold.policy.memory import keep
 
 
 class Attention(nnx.Module):
@@ -39,22 +41,21 @@ class Attention(nnx.Module):
         """Every token of x (R, K, D) reads all of its own row."""
         if x.shape[-2] == 1:
             return self.out_projection(self._project(x, 2, 3))  # softmax over one token is 1
-        query, key, value = jnp.split(self.in_projection(x), 3, axis=-1)
+        query, key, value = jnp.split(keep(self.in_projection(x)), 3, axis=-1)
         return self._read(query, key, value)
 
     def to_memory(self, x: jax.Array, memory: jax.Array) -> jax.Array:
         """The queries of x (N, Q, D) read the tokens of memory (R, K, D); returns (R, Q, D), see :func:`share_rows`."""
-        query = self._project(x, 0, 1)
+        query = keep(self._project(x, 0, 1))
         if reads_unprojected(x.shape[-2], self.width, self.heads):
             return self.out_projection(self._read_unprojected(query, memory))
-        key, value = jnp.split(self._project(memory, 1, 3), 2, axis=-1)
+        key, value = jnp.split(keep(self._project(memory, 1, 3)), 2, axis=-1)
         return self._read(share_rows(query, memory.shape[0]), key, value)
 
     def _project(self, x: jax.Array, first: int, last: int) -> jax.Array:
         """x times the ``first`` to ``last`` third of the input projection."""
         columns = slice(first * self.width, last * self.width)
-        bias = self.in_projection.bias[columns]
-        return x @ self.in_projection.kernel[:, columns] + bias.reshape((1,) * (x.ndim - 1) + (-1,))
+        return affine(x, self.in_projection.kernel[:, columns], self.in_projection.bias[columns])
 
     def _read(self, query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
         """Heads split, scaled dot product, heads joined, output projection; (R, Q, D) and twice (R, K, D) in."""
@@ -120,7 +121,8 @@ def _forward(query: jax.Array, key: jax.Array, value: jax.Array) -> tuple[jax.Ar
     weights = jnp.exp(scores - highest)
     total = weights.sum(axis=-1, keepdims=True)
     out = jnp.einsum("rhqk,rhkd->rhqd", weights, value) / total
-    return out, (query, key, value, out, highest + jnp.log(total))
+    out, log_total = keep(out), keep(highest + jnp.log(total))
+    return out, (query, key, value, out, log_total)
 
 
 def _backward(saved: tuple[jax.Array, ...], grad: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:

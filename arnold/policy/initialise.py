@@ -9,19 +9,21 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from arnold.policy.linear import Linear
+
 xavier_uniform = nnx.initializers.xavier_uniform()
 
 
-def linear(inputs: int, outputs: int, rngs: nnx.Rngs) -> nnx.Linear:
+def linear(inputs: int, outputs: int, rngs: nnx.Rngs) -> Linear:
     """A linear layer with Xavier-uniform weights and zero biases."""
-    return nnx.Linear(inputs, outputs, kernel_init=xavier_uniform, rngs=rngs)
+    return Linear(inputs, outputs, xavier_uniform, nnx.initializers.zeros_init(), rngs)
 
 
-def head(inputs: int, rngs: nnx.Rngs) -> nnx.Linear:
+def head(inputs: int, rngs: nnx.Rngs) -> Linear:
     """A linear read-out of one number, uniform in +-1/sqrt(inputs) (PyTorch's default for a linear layer)."""
     bound = inputs**-0.5
 
     def uniform(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> jax.Array:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
-    return nnx.Linear(inputs, 1, kernel_init=uniform, bias_init=uniform, rngs=rngs)
+    return Linear(inputs, 1, uniform, uniform, rngs)

@@ -13,7 +13,7 @@ Axis letters: R rows, Q queries, K tokens, D width, F width of the feed-forward 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from flax import nnx
 
 from arnold.policy.attention import Attention, share_rows
 from arnold.policy.initialise import linear
+from arnold.policy.memory import KEPT, keep, rectify
 
 LAYER_NORM_EPSILON = 1e-5  # PyTorch's default, which the reference uses
 
@@ -52,7 +53,7 @@ class FeedForward(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Features (..., D) in and out."""
-        return self.contract(jax.nn.relu(self.expand(x)))
+        return self.contract(rectify(self.expand(x)))
 
 
 class EncoderLayer(nnx.Module):
@@ -66,7 +67,7 @@ class EncoderLayer(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Tokens (R, K, D) in and out."""
-        x = x + self.attention.to_self(self.attention_norm(x))
+        x = keep(x + self.attention.to_self(self.attention_norm(x)))
         return x + self.feedforward(self.feedforward_norm(x))
 
 
@@ -92,8 +93,8 @@ class DecoderLayer(nnx.Module):
     def __call__(self, x: jax.Array, memory: jax.Array) -> jax.Array:
         """Queries (N or R, Q, D) and memory (R, K, D) in, queries (R, Q, D) out."""
         if self.sees_itself:
-            x = x + self.self_attention.to_self(self.self_norm(x))
-        x = share_rows(x, memory.shape[0]) + self.memory_attention.to_memory(self.memory_norm(x), memory)
+            x = keep(x + self.self_attention.to_self(self.self_norm(x)))
+        x = keep(share_rows(x, memory.shape[0]) + self.memory_attention.to_memory(self.memory_norm(x), memory))
         return x + self.feedforward(self.feedforward_norm(x))
 
 
@@ -114,7 +115,7 @@ class EncoderStack(nnx.Module):
         """Tokens (R, K, D) in and out."""
         if self.depth:
             graph, state = nnx.split(self.layers)
-            x, _ = jax.lax.scan(lambda x, layer: (nnx.merge(graph, layer)(x), None), x, state)
+            x = _through(state, lambda layer, x: nnx.merge(graph, layer)(x), x)
         return self.norm(x)
 
 
@@ -134,17 +135,22 @@ class DecoderStack(nnx.Module):
         self.layers = _stacked(layer, layers, rngs)
 
     def __call__(self, x: jax.Array, memory: jax.Array) -> jax.Array:
-        """Queries (N or R, Q, D) and memory (R, K, D) in, queries (R, Q, D) out.
-
-        The first layer stands before the scan: rows may still share its queries.
-        """
+        """Queries (N or R, Q, D) and memory (R, K, D) in, queries (R, Q, D) out."""
         graph, state = nnx.split(self.layers)
-        first, rest = jax.tree.map(lambda leaf: leaf[0], state), jax.tree.map(lambda leaf: leaf[1:], state)
-        x = nnx.merge(graph, first)(x, memory)
-        x, _ = jax.lax.scan(lambda x, layer: (nnx.merge(graph, layer)(x, memory), None), x, rest)
-        return x
+        return _through(state, lambda layer, x: nnx.merge(graph, layer)(x, memory), share_rows(x, memory.shape[0]))
 
 
 def _stacked(build: Callable[[nnx.Rngs], LayerT], layers: int, rngs: nnx.Rngs) -> LayerT:
     """``layers`` independently initialised layers as one module whose parameters have a leading layer axis."""
     return nnx.vmap(lambda key: build(nnx.Rngs(key)))(jax.random.split(rngs.params(), layers))
+
+
+def _through(layers: Any, apply: Callable[[Any, jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+    """x after every layer of a stack; between the passes only what :func:`keep` names is stored.
+
+    Args:
+        layers: the layers' parameters with a leading layer axis.
+        apply: one layer's parameters and x in, x out.
+    """
+    one = jax.checkpoint(apply, policy=jax.checkpoint_policies.save_only_these_names(KEPT), prevent_cse=False)
+    return jax.lax.scan(lambda x, layer: (one(layer, x), None), x, layers)[0]

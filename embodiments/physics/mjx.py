@@ -28,11 +28,11 @@ class MjxPhysics:
     def __init__(self, body: Body):
         self.body = body
         with _mjx_promotion():
-            self._model, self.report = convert_for_mjx(body.model, body.embodiment.name)
+            model, self.report = convert_for_mjx(body.model, body.embodiment.name)
             self._blank = mjx.make_data(body.model, impl="jax")
+        self._stepping = _without(model, int(mjx.DisableBit.SENSOR))
         # Contacts and limits are most of what XLA has to compile; an evaluation does without them where it can.
-        flags = mjx.DisableBit(int(self._model.opt.disableflags) | unread_by_sensors(body.model))
-        self._evaluating = self._model.tree_replace({"opt.disableflags": flags})
+        self._evaluating = _without(model, unread_by_sensors(body.model))
 
     def initial(self, qpos: jax.Array, qvel: jax.Array, act: jax.Array) -> PhysicsState:
         """A state at time 0 with everything else at rest; `forward` fills its sensors."""
@@ -49,12 +49,12 @@ class MjxPhysics:
         """One control step under a constant excitation (M,) in [0, 1]."""
 
         def advance(data: mjx.Data, _: None) -> tuple[mjx.Data, None]:
-            return mjx.step(self._model, data), None
+            return mjx.step(self._stepping, data), None
 
         with _mjx_promotion():
             data = self._data(state, excitation)
             data, _ = jax.lax.scan(advance, data, None, length=self.body.embodiment.frame_skip)
-            data = mjx.forward(self._evaluating, data)
+            data = self._evaluate(data)
         return PhysicsState(
             time=data.time,
             qpos=data.qpos,
@@ -67,12 +67,21 @@ class MjxPhysics:
     def forward(self, state: PhysicsState, needed: jax.Array) -> PhysicsState:
         """The same state with its sensors evaluated; MJX evaluates every row, so ``needed`` only selects."""
         with _mjx_promotion():
-            evaluated = mjx.forward(self._evaluating, self._data(state, state.excitation)).sensordata
+            evaluated = self._evaluate(self._data(state, state.excitation)).sensordata
         return dataclasses.replace(state, sensordata=jnp.where(needed, evaluated, state.sensordata))
+
+    def _evaluate(self, data: mjx.Data) -> mjx.Data:
+        # MJX's own forward leaves out the sensors of forces where nothing is constrained (mujoco 3.17, `mjx.forward`).
+        return mjx.sensor_acc(self._evaluating, mjx.forward(self._evaluating, data))
 
     def _data(self, state: PhysicsState, excitation: jax.Array) -> mjx.Data:
         control = jnp.zeros(self.body.model.nu, jnp.float32).at[self.body.muscle_controls].set(excitation)
         return self._blank.replace(time=state.time, qpos=state.qpos, qvel=state.qvel, act=state.act, ctrl=control)
+
+
+def _without(model: mjx.Model, flags: int) -> mjx.Model:
+    """The model with parts of the engine switched off."""
+    return model.tree_replace({"opt.disableflags": mjx.DisableBit(int(model.opt.disableflags) | flags)})
 
 
 @contextlib.contextmanager

@@ -115,22 +115,25 @@ def _our_calls(
     values, actions, returns = (jnp.asarray(x)[None] for x in (data.values, data.actions, data.returns))
     optimiser = optax.adam(LEARNING_RATE)
 
-    def loss(params: Any) -> jax.Array:
-        output = policy.apply(params, seen, ids, values)
+    def forward(params: Any, values: jax.Array) -> Any:
+        return policy.apply(params, seen, ids, values)
+
+    def loss(params: Any, values: jax.Array) -> jax.Array:
+        output = forward(params, values)
         return jnp.square(output.mean - actions).mean() + jnp.square(output.value - returns).mean()
 
-    def train(params: Any, state: Any) -> tuple[Any, Any]:
-        updates, state = optimiser.update(jax.grad(loss)(params), state)
+    def train(params: Any, state: Any, values: jax.Array) -> tuple[Any, Any]:
+        updates, state = optimiser.update(jax.grad(loss)(params, values), state)
         return optax.apply_updates(params, updates), state
 
-    forward = jax.jit(lambda params: policy.apply(params, seen, ids, values))
-    step = jax.jit(train, donate_argnums=(0, 1))
+    compiled_forward, compiled_train = jax.jit(forward), jax.jit(train, donate_argnums=(0, 1))
     training = {"params": jax.tree.map(jnp.copy, params), "state": optimiser.init(params)}
 
-    def run_step() -> None:
-        training["params"], training["state"] = jax.block_until_ready(step(training["params"], training["state"]))
+    def step() -> None:
+        trained = compiled_train(training["params"], training["state"], values)
+        training["params"], training["state"] = jax.block_until_ready(trained)
 
-    return lambda: jax.block_until_ready(forward(params)), run_step
+    return lambda: jax.block_until_ready(compiled_forward(params, values)), step
 
 
 def _torch_calls(
