@@ -136,7 +136,9 @@ def _named_muscles(spec: mujoco.MjSpec, what: str) -> list[str]:
     for kind, names in (("muscle", muscles), ("joint", joints)):
         if "" in names:
             place = names.index("") + 1
-            raise UserError(f"{what}: {kind} {place} of {len(names)} has no name; tokens are made of names: give it one")
+            raise UserError(
+                f"{what}: {kind} {place} of {len(names)} has no name; tokens are made of names: give it one"
+            )
     return muscles
 
 

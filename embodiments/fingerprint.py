@@ -11,7 +11,7 @@ import hashlib
 import mujoco
 import numpy as np
 
-# Fields of MjModel that decide how a body moves; named one by one, so that a field new in MuJoCo changes no fingerprint.
+# Fields of MjModel that decide how a body moves; named one by one, so that a field new in MuJoCo changes nothing here.
 MECHANICS = {
     "body": ("parentid", "pos", "quat", "ipos", "iquat", "mass", "inertia", "gravcomp"),
     "jnt": ("type", "bodyid", "pos", "axis", "range", "limited", "stiffness", "margin", "solref", "solimp"),
@@ -21,8 +21,22 @@ MECHANICS = {
     "eq": ("type", "obj1id", "obj2id", "data", "active0", "solref", "solimp"),
     "tendon": ("stiffness", "damping", "range", "limited", "lengthspring", "frictionloss"),
     "wrap": ("type", "objid", "prm"),
-    "actuator": ("trntype", "trnid", "dyntype", "dynprm", "gaintype", "gainprm", "biastype", "biasprm", "gear")
-    + ("ctrlrange", "ctrllimited", "forcerange", "forcelimited", "lengthrange"),
+    "actuator": (
+        "trntype",
+        "trnid",
+        "dyntype",
+        "dynprm",
+        "gaintype",
+        "gainprm",
+        "biastype",
+        "biasprm",
+        "gear",
+        "ctrlrange",
+        "ctrllimited",
+        "forcerange",
+        "forcelimited",
+        "lengthrange",
+    ),
     "pair": ("geom1", "geom2", "dim", "friction", "margin", "gap"),
 }
 OPTIONS = ("timestep", "integrator", "cone", "solver", "iterations", "gravity", "wind", "density", "viscosity")

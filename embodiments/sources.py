@@ -26,7 +26,9 @@ def package_folder(package: str) -> Path:
     """
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
-        raise UserError(f"the body's model files are in the package {package!r}, which is not installed; pip install it")
+        raise UserError(
+            f"the body's model files are in the package {package!r}, which is not installed; pip install it"
+        )
     return Path(next(iter(found.submodule_search_locations)))
 
 

@@ -1,5 +1,6 @@
 """What a body is asked to do: goals, tokens, reward terms, endings; and the environment step."""
 
+from arnold.tasks.check import TaskReport, check_task
 from arnold.tasks.environment import LAGS, Environment, EnvState, Tally
 from arnold.tasks.pose import Pose
 from arnold.tasks.reach import Reach
@@ -26,8 +27,10 @@ __all__ = [
     "Start",
     "Tally",
     "Task",
+    "TaskReport",
     "activation_effort",
     "as_float",
+    "check_task",
     "joint_channels",
     "list_tasks",
     "load_task_file",

@@ -61,7 +61,8 @@ class Pose(Task):
         missing = [joint for joint in body.joints if joint not in ranges]
         if missing:
             raise UserError(
-                f"task {self.name!r} gives no target range for joints {missing}; targets must name every joint of the body"
+                f"task {self.name!r} gives no target range for joints {missing}; "
+                "targets must name every joint of the body"
             )
         low = jnp.array([ranges[joint][0] for joint in body.joints], jnp.float32)
         high = jnp.array([ranges[joint][1] for joint in body.joints], jnp.float32)

@@ -8,8 +8,8 @@ package.
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from arnold.tasks.task import Task
 ENTRY_POINTS = "arnold.tasks"
 _REGISTRY: dict[str, Task] = {task.name: task for task in SHIPPED_TASKS}
 _SHIPPED = frozenset(_REGISTRY)
+# What each file gave, with its time and size: a file is run again only when it has changed, so its tasks stay equal.
+_FILES: dict[Path, tuple[tuple[int, int], tuple[Task, ...]]] = {}
 
 
 def register_task(made: Task | Callable[[], Task]) -> Task:
@@ -35,7 +37,10 @@ def register_task(made: Task | Callable[[], Task]) -> Task:
     """
     task = made if isinstance(made, Task) else made() if callable(made) else made
     if not isinstance(task, Task):
-        raise UserError(f"register_task was given {type(task).__name__!r}; it takes an arnold.tasks.Task or a function that returns one")
+        kind = type(task).__name__
+        raise UserError(
+            f"register_task was given {kind!r}; it takes an arnold.tasks.Task or a function that returns one"
+        )
     if task.name in _SHIPPED and task != _REGISTRY[task.name]:
         raise UserError(f"the name {task.name!r} is taken by a task that ships with arnold; choose another name")
     _REGISTRY[task.name] = task
@@ -54,9 +59,8 @@ def task(name: str) -> Task:
     if name not in _REGISTRY:
         _load_entry_points()
     if name not in _REGISTRY:
-        raise UserError(
-            f"unknown task {name!r}; {did_you_mean(name, _REGISTRY)} A task of your own: give its file, see docs/add-a-task.md"
-        )
+        near = did_you_mean(name, _REGISTRY)
+        raise UserError(f"unknown task {name!r}; {near} A task of your own: give its file, see docs/add-a-task.md")
     return _REGISTRY[name]
 
 
@@ -67,29 +71,45 @@ def list_tasks() -> tuple[Task, ...]:
 
 
 def load_task_file(path: Path) -> tuple[Task, ...]:
-    """Run a user's file and return the tasks that it registered.
+    """Run a user's file and return the tasks that it registered; a file that has not changed is not run again.
 
     Raises:
         UserError: where the file is missing, raises, or registers nothing.
     """
+    path = path.expanduser().resolve()
     if not path.is_file():
         raise UserError(f"no task file at {str(path)!r}; give the path of a Python file that registers a task")
+    stamp = (path.stat().st_mtime_ns, path.stat().st_size)
+    if path in _FILES and _FILES[path][0] == stamp:
+        made = _FILES[path][1]
+        _REGISTRY.update({t.name: t for t in made})
+        return made
     before = dict(_REGISTRY)
-    spec = importlib.util.spec_from_file_location(f"arnold_user_task_{path.stem}", path)
-    assert spec is not None and spec.loader is not None  # a .py file always has a loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
     try:
-        spec.loader.exec_module(module)
+        _run_file(path)
+        made = tuple(t for name, t in _REGISTRY.items() if before.get(name) is not t)
+        if not made:
+            raise UserError(f"task file {str(path)!r} registers no task; decorate one with @arnold.tasks.register_task")
     except UserError:
+        _REGISTRY.clear()  # nothing of a file that failed stays
+        _REGISTRY.update(before)
         raise
-    except Exception as error:
-        line = _line_of(error, path)
-        raise UserError(f"task file {str(path)!r} failed{line}: {type(error).__name__}: {error}") from error
-    made = tuple(t for name, t in _REGISTRY.items() if before.get(name) is not t)
-    if not made:
-        raise UserError(f"task file {str(path)!r} registers no task; decorate one with @arnold.tasks.register_task")
+    _FILES[path] = (stamp, made)
     return made
+
+
+def _run_file(path: Path) -> None:
+    name = f"arnold_user_task_{path.stem}"
+    module = types.ModuleType(name)
+    module.__file__ = str(path)
+    sys.modules[name] = module  # dataclasses look their module up
+    try:
+        exec(compile(path.read_bytes(), str(path), "exec"), vars(module))
+    except UserError as error:
+        raise UserError(f"task file {str(path)!r}{_line_of(error, path)}: {error}") from error
+    except (Exception, SystemExit) as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"task file {str(path)!r} failed{_line_of(error, path)}: {said}") from error
 
 
 def _task_of_file(path: Path, wanted: str) -> Task:
@@ -98,7 +118,8 @@ def _task_of_file(path: Path, wanted: str) -> Task:
         return next(iter(made.values()))
     if wanted not in made:
         asked = f"no task {wanted!r}" if wanted else f"{len(made)} tasks"
-        raise UserError(f"task file {str(path)!r} has {asked}; {did_you_mean(wanted, made)} Name one as {path.name}:NAME")
+        near = did_you_mean(wanted, made)
+        raise UserError(f"task file {str(path)!r} has {asked}; {near} Name one as {path.name}:NAME")
     return made[wanted]
 
 
@@ -109,14 +130,15 @@ def _load_entry_points() -> None:
         try:
             loaded = entry.load()
         except Exception as error:
+            said = f"{type(error).__name__}: {error}"
             raise UserError(
-                f"entry point {entry.name!r} of group {ENTRY_POINTS!r} ({entry.value}) failed: {type(error).__name__}: {error}; "
+                f"entry point {entry.name!r} of group {ENTRY_POINTS!r} ({entry.value}) failed: {said}; "
                 "fix or uninstall the package that declares it"
             ) from error
         register_task(loaded)
 
 
-def _line_of(error: Exception, path: Path) -> str:
+def _line_of(error: BaseException, path: Path) -> str:
     """Where in the user's file an error was raised."""
     if isinstance(error, SyntaxError):
         return f" at line {error.lineno}"

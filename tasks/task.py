@@ -94,7 +94,9 @@ class Task:
 
     def goal(self, body: Body, key: jax.Array) -> Goal:
         """Draw the goal of an episode."""
-        raise TypeError(f"task {self.name!r} ({type(self).__name__}) does not say how to draw a goal: define goal(body, key)")
+        raise TypeError(
+            f"task {self.name!r} ({type(self).__name__}) does not say how to draw a goal: define goal(body, key)"
+        )
 
     def advance(self, body: Body, signals: Signals, goal: Goal) -> Goal:
         """Move the goal after a control step, before the step is judged; a goal that stands still by default."""
@@ -102,11 +104,16 @@ class Task:
 
     def channels(self, body: Body) -> tuple[Channel, ...]:
         """The observation, in order."""
-        raise TypeError(f"task {self.name!r} ({type(self).__name__}) does not say what is observed: define channels(body)")
+        raise TypeError(
+            f"task {self.name!r} ({type(self).__name__}) does not say what is observed: define channels(body)"
+        )
 
     def judge(self, body: Body, signals: Signals, goal: Goal) -> Outcome:
         """The reward terms, whether the step counts as solved, and whether the episode has failed."""
-        raise TypeError(f"task {self.name!r} ({type(self).__name__}) does not say what it rewards: define judge(body, signals, goal)")
+        raise TypeError(
+            f"task {self.name!r} ({type(self).__name__}) does not say what it rewards: "
+            "define judge(body, signals, goal)"
+        )
 
     def reward(self, outcome: Outcome) -> jax.Array:
         """The dense reward () of an outcome: the weighted sum of its terms."""

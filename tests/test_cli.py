@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -29,7 +30,8 @@ class Ended(NamedTuple):
     @property
     def paths(self) -> list[Path]:
         """The paths at the end of the output."""
-        return [Path(line) for line in self.out.splitlines() if "/" in line and " " not in line]
+        lines = reversed(self.out.splitlines())
+        return list(itertools.takewhile(Path.exists, map(Path, lines)))[::-1]
 
     @property
     def complaint(self) -> str:

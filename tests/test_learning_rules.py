@@ -19,6 +19,7 @@ from arnold.learning.losses import (
     entropy,
     imitation_loss,
     log_probability,
+    mixed_loss,
     total_loss,
 )
 from arnold.learning.minibatches import minibatches
@@ -184,6 +185,38 @@ def test_imitation_alone_gives_the_noise_and_the_sampled_action_no_gradient():
 
     for gradient in jax.grad(loss, argnums=(0, 1))(output.log_std, rows.action):
         np.testing.assert_array_equal(gradient, 0.0)
+
+
+def scored(params, rows: Rows) -> PolicyOutput:
+    """A stand-in for a policy: every body is read and driven with the same three numbers."""
+    gain, offset, log_std = params
+    muscles = rows.action.shape[-1]
+    mean = gain * rows.observation[:, :, :1, -1] + offset * jnp.ones(muscles).reshape(1, 1, -1)
+    return PolicyOutput(jnp.tanh(mean), jnp.full((len(mean), muscles), log_std), gain * offset + mean[..., 0])
+
+
+def mixed_gradient(*batch: Rows):
+    """(loss, gradient) of a mixture's buckets with every part weighed."""
+    weights = LossWeights(imitation=1.0, policy_gradient=0.5, value=0.5, entropy=0.01)
+
+    def loss(params):
+        return mixed_loss([scored(params, rows) for rows in batch], batch, weights, 0.2)[0]
+
+    return jax.value_and_grad(loss)(jnp.array([0.3, -0.2, -0.5]))
+
+
+def test_a_mixed_gradient_is_the_sum_of_each_task_s_own_whatever_else_is_learned():
+    small, large = random_rows(8, tasks=1, rows=6, muscles=2)[0], random_rows(9, tasks=1, rows=10, muscles=5)[0]
+    both, first, second = mixed_gradient(small, large), mixed_gradient(small), mixed_gradient(large)
+    for ours, a, b in zip(both, first, second, strict=True):
+        np.testing.assert_allclose(16 * ours, 6 * a + 10 * b, rtol=1e-4)
+
+
+def test_tasks_in_one_bucket_learn_as_in_two():
+    first, second = (random_rows(seed, tasks=1)[0] for seed in (10, 11))
+    together = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), first, second)
+    for ours, apart in zip(mixed_gradient(together), mixed_gradient(first, second), strict=True):
+        np.testing.assert_allclose(ours, apart, rtol=1e-4)
 
 
 def numbered_rows(tasks: int, count: int) -> Rows:

@@ -108,21 +108,30 @@ def test_two_tasks_with_the_same_values_but_other_words_are_answered_differently
     assert float(jnp.abs(mean[0] - mean[1]).max()) > 1e-3
 
 
-@pytest.mark.parametrize(("granularity", "encoder"), COMBINATIONS)
-def test_gradients_reach_every_parameter_but_the_padding_word(granularity, encoder):
+@functools.cache
+def _imitation(granularity: str, encoder: str):
+    """A small imitation problem: its compiled loss with gradients, and the parameters to start from."""
     policy, params, statistics, _ = _policy(granularity, encoder)
-    ids, values = policy.bind([LEFT, RIGHT]), _values(1, 2, 5)
+    ids, values = policy.bind([LEFT, RIGHT]), _values(3, 2, 64)
+    signs = jnp.asarray([1.0, -1.0, 0.5]).reshape(1, 1, 3)
+    target = jnp.tanh(values[:, :, 0:1, -1]) * signs  # each muscle follows the first joint in its own way
 
     def loss(params):
         output = policy.apply(params, statistics, ids, values)
-        return sum(jnp.square(array + 1.0).sum() for array in output)
+        exploration = jnp.square(output.log_std + 0.7).mean()
+        return jnp.square(output.mean - target).mean() + jnp.square(output.value).mean() + exploration
 
-    gradient = jax.jit(jax.grad(loss))(params)
+    return jax.jit(jax.value_and_grad(loss)), params
+
+
+@pytest.mark.parametrize(("granularity", "encoder"), COMBINATIONS)
+def test_gradients_reach_every_parameter_but_the_padding_word(granularity, encoder):
+    loss, params = _imitation(granularity, encoder)
+    params = params | {"log_std": params["log_std"] + 0.1}
+    gradient = loss(params)[1]
     assert not bool(gradient["embeddings"]["table"][0].any())
     for path, leaf in jax.tree_util.tree_leaves_with_path(gradient):
         name = jax.tree_util.keystr(path)
-        if "in_projection" in name and "bias" in name:
-            continue  # the key bias never changes a softmax
         rows = leaf[1:] if "embeddings" in name else leaf
         assert bool(jnp.abs(rows).max() > 0), f"no gradient reaches {name}"
 
@@ -136,7 +145,7 @@ def test_every_word_of_the_tasks_gets_a_gradient():
     assert unreached == ["<pad>", "value"]
 
 
-@pytest.mark.parametrize(("granularity", "encoder"), COMBINATIONS)
+@pytest.mark.parametrize(("granularity", "encoder"), [("scalar", "full"), ("entity", "latent")])
 def test_a_grown_policy_answers_old_tasks_bit_for_bit_as_before(granularity, encoder):
     policy, params, statistics, apply = _policy(granularity, encoder)
     foot = [Token(("foot", "tip", "right"), ("contact", "force")), Token(("pull9", "muscle", "right"), ("force",))]
@@ -209,25 +218,20 @@ def test_log_standard_deviations_add_the_words_of_each_muscle():
 
 @pytest.mark.parametrize(("granularity", "encoder"), COMBINATIONS)
 def test_every_combination_learns_to_imitate(granularity, encoder):
-    policy, params, statistics, _ = _policy(granularity, encoder)
-    ids, values = policy.bind([LEFT, RIGHT]), _values(3, 2, 64)
-    target = jnp.tanh(values[:, :, 4:7, -1] - values[:, :, 0:1, -1])  # of a muscle's own token and of a joint's
+    loss, params = _imitation(granularity, encoder)
     optimiser = optax.adam(1e-2)
 
-    def loss(params):
-        return jnp.square(policy.apply(params, statistics, ids, values).mean - target).mean()
-
     @jax.jit
-    def train(params):
-        def step(carry, _):
-            params, state = carry
-            updates, state = optimiser.update(jax.grad(loss)(params), state)
-            return (optax.apply_updates(params, updates), state), None
+    def update(params, state, gradient):
+        updates, state = optimiser.update(gradient, state)
+        return optax.apply_updates(params, updates), state
 
-        return jax.lax.scan(step, (params, optimiser.init(params)), length=150)[0][0]
-
-    before, after = float(loss(params)), float(jax.jit(loss)(train(params)))
-    assert after < 0.1 * before
+    state, losses = optimiser.init(params), []
+    for _ in range(150):
+        value, gradient = loss(params)
+        params, state = update(params, state, gradient)
+        losses.append(float(value))
+    assert losses[-1] < 0.2 * losses[0]
 
 
 def test_the_paper_preset_has_the_number_of_parameters_of_the_paper():

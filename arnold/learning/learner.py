@@ -19,7 +19,7 @@ from arnold.errors import UserError, did_you_mean
 from arnold.experts import Expert
 from arnold.learning.advantages import generalised_advantages, values_after
 from arnold.learning.config import LearnerConfig, regime
-from arnold.learning.losses import Rows, total_loss
+from arnold.learning.losses import Rows, mixed_loss
 from arnold.learning.minibatches import minibatches
 from arnold.learning.mixture import Lane, Mixture, make_buckets, make_lanes
 from arnold.learning.reward_scale import RewardScale, update_reward_scale
@@ -326,17 +326,11 @@ class Learner:
         return jax.tree_util.tree_map_with_path(keep, gradient)
 
     def _loss(self, params, state: TrainState, minibatch: list[Rows]):
-        """Mean over all rows of all buckets."""
-        total_rows = sum(rows.target.size for rows in minibatch)
-        loss, merged = jnp.float32(0.0), {}
-        for index, rows in enumerate(minibatch):
-            output = self._apply(params, state.statistics, state.iteration, index, rows.observation)
-            part_loss, parts = total_loss(output, rows, self.weights, self.config.clip)
-            share = rows.target.size / total_rows
-            loss += share * part_loss
-            for name, value in parts.items():
-                merged[name] = merged.get(name, jnp.float32(0.0)) + share * value
-        return loss, merged
+        outputs = [
+            self._apply(params, state.statistics, state.iteration, index, rows.observation)
+            for index, rows in enumerate(minibatch)
+        ]
+        return mixed_loss(outputs, minibatch, self.weights, self.config.clip)
 
     # ---- figures ----------------------------------------------------------------------------------------------------
 

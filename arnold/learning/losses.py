@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -78,3 +79,25 @@ def total_loss(
         parts["entropy"] = jnp.mean(entropy(output.log_std))
         loss -= weights.entropy * parts["entropy"]
     return loss, parts
+
+
+def mixed_loss(
+    outputs: Sequence[PolicyOutput], minibatch: Sequence[Rows], weights: LossWeights, clip: float
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """The loss () of all buckets and its parts: the sum over buckets, each weighted by its share of the rows.
+
+    Args:
+        outputs: what the policy says of each bucket's rows.
+        minibatch: the rows of each bucket.
+        weights: of the parts.
+        clip: PPO's ratio clip.
+    """
+    total = sum(rows.target.size for rows in minibatch)
+    loss, merged = jnp.float32(0.0), {}
+    for output, rows in zip(outputs, minibatch, strict=True):
+        share = rows.target.size / total
+        bucket_loss, parts = total_loss(output, rows, weights, clip)
+        loss += share * bucket_loss
+        for name, value in parts.items():
+            merged[name] = merged.get(name, jnp.float32(0.0)) + share * value
+    return loss, merged

@@ -89,7 +89,7 @@ def reads_unprojected(queries: int, width: int, heads: int) -> bool:
 
     Per token, projecting costs 2 D^2 + 2 Q D and reading unprojected 2 Q h D, so the latter is less when Q (h - 1) < D.
     """
-    return queries * (heads - 1) < width
+    return 7 * queries * (heads - 1) < 6 * width
 
 
 def share_rows(x: jax.Array, rows: int) -> jax.Array:

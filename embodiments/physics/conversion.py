@@ -1,8 +1,9 @@
 """Making a model fit MJX, and saying what that changed.
 
-MJX's JAX implementation refuses some contacts, such as those of a mesh or a height field with most shapes. The conversion
-tries the model as it is; only where MJX refuses does it switch off contacts, those of one type of geom at a time until
-MJX takes the model, and each change is a line of the report that goes into a run's manifest. Nothing is dropped silently.
+MJX's JAX implementation refuses some contacts, such as those of a mesh or a height field with most shapes. The
+conversion tries the model as it is; only where MJX refuses does it switch off contacts, those of one type of geom at a
+time until MJX takes the model, and each change is a line of the report that goes into a run's manifest. Nothing is
+dropped silently.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from arnold.embodiments.embodiment import Body
 from arnold.embodiments.physics.evaluation import unread_by_sensors, without
 from arnold.embodiments.physics.state import PhysicsState
 
+
 class NativePhysics:
     """Steps one body with the C engine; made for use under `jax.vmap`, inside `jit` and `lax.scan`.
 
