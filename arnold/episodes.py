@@ -1,4 +1,4 @@
-"""Whole episodes of one agent in one task, as numpy arrays: what evaluation, `arnold play` and the report are made of."""
+"""Whole episodes of one agent in one task, as numpy arrays: what evaluation, play and the report are made of."""
 
 from __future__ import annotations
 
@@ -108,7 +108,8 @@ def policy_agent(policy: ActorCritic, environment: Environment, deterministic: b
     ids = policy.bind([(environment.observation_table, environment.action_table)])
 
     def act(params: Any, observation: jax.Array, key: jax.Array) -> jax.Array:
-        output = policy.apply(*params, ids, observation[None])
+        parameters, statistics = params
+        output = policy.apply(parameters, statistics, ids, observation[None])
         if deterministic:
             return output.mean[0]
         noise = jax.random.normal(key, output.mean[0].shape)

@@ -1,7 +1,7 @@
 """Evaluating a policy: whole episodes, side by side with an expert, with confidence intervals.
 
-The figure that papers compare is the *solved-step fraction*: solved steps / horizon, averaged over episodes, so that an episode which
-ends early counts its missing steps as unsolved. Evaluation reads statistics and never changes them.
+The figure that papers compare is the *solved-step fraction*: solved steps / horizon, averaged over episodes, so that an
+episode which ends early counts its missing steps as unsolved. Evaluation reads statistics and never changes them.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Evaluation:
             "episodes": len(self.steps),
             "horizon": self.horizon,
             "solved_step_fraction": self.solved_step_fraction,
-            "confidence_95": self.confidence,
+            "confidence_95": _or_none(self.confidence),
             "success": self.success,
             "mean_reward": float(np.mean(self.reward)),
             "std_reward": float(np.std(self.reward)),
@@ -158,7 +158,7 @@ class Comparison:
 
     @property
     def relative(self) -> float:
-        """The student's solved-step fraction over the expert's; NaN without an expert or where the expert solves nothing."""
+        """The student's solved-step fraction over the expert's; NaN without an expert that solves anything."""
         if self.expert is None or self.expert.solved_step_fraction == 0.0:
             return math.nan
         return self.student.solved_step_fraction / self.expert.solved_step_fraction
@@ -168,8 +168,8 @@ class Comparison:
         row = {"task": self.student.task, **self.student.summary()}
         if self.expert is not None:
             row["expert_solved_step_fraction"] = self.expert.solved_step_fraction
-            row["expert_confidence_95"] = self.expert.confidence
-            row["relative_to_expert"] = self.relative
+            row["expert_confidence_95"] = _or_none(self.expert.confidence)
+            row["relative_to_expert"] = _or_none(self.relative)
         return row
 
 
@@ -188,6 +188,11 @@ def markdown_table(comparisons: Sequence[Comparison]) -> str:
             f"{100 * c.student.success:.1f} % | {summary['mean_reward']:.2f} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _or_none(figure: float) -> float | None:
+    """JSON has no NaN: what is not known is null there, and empty in a table."""
+    return None if math.isnan(figure) else figure
 
 
 def shown_fraction(evaluation: Evaluation) -> str:
@@ -231,7 +236,7 @@ def write_evaluation(folder: Path, comparisons: Sequence[Comparison], heading: d
     paths = tuple(folder / f"evaluation.{suffix}" for suffix in ("json", "csv", "md"))
     with reported_writes(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(paths[0], json.dumps(detail, indent=1) + "\n")
+        write_text(paths[0], json.dumps(detail, indent=1, allow_nan=False) + "\n")
         write_text(paths[1], _csv(rows))
         write_text(paths[2], markdown_table(comparisons))
     return paths

@@ -16,15 +16,18 @@ Carry = Any  # a pytree with a leading batch axis, the expert's own
 
 
 class Expert(Protocol):
-    """What a distillation asks of an expert of one task. `params` travel beside the function, so that jit takes them as arguments."""
+    """What a distillation asks of an expert of one task; `params` travel beside the function, as arguments of jit."""
 
-    params: Any
+    @property
+    def params(self) -> Any:
+        """A pytree of arrays."""
+        ...
 
     def initial_carry(self, batch: int) -> Carry:
         """What the expert remembers at the start of an episode, for ``batch`` environments."""
 
     def act(self, params: Any, carry: Carry, observation: jax.Array, fresh: jax.Array) -> tuple[Carry, jax.Array]:
-        """Actions (B, M) in [-1, 1] for raw observations (B, K, H); ``fresh`` (B,) is true at the first step of an episode."""
+        """Actions (B, M) in [-1, 1] for raw observations (B, K, H); ``fresh`` (B,) marks an episode's first step."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from typing import Any
 from arnold import provenance
 from arnold.checkpoints import save_checkpoint, write_card
 from arnold.checkpoints.zoo import ZOO_FOLDER
+from arnold.episodes import Recording
 from arnold.errors import UserError
 from arnold.evaluation import Comparison, Evaluation, Evaluator
 from arnold.metric_log import read_rows
@@ -51,7 +52,9 @@ def evaluate_saved(
         environment = Environment(task(name), backend, threads)
         goal = environment.task
 
-        def run(policy: SavedPolicy, role: str, environment: Environment = environment, goal: Task = goal):
+        def run(
+            policy: SavedPolicy, role: str, environment: Environment = environment, goal: Task = goal
+        ) -> tuple[Evaluation, Recording]:
             begun = time.monotonic()
             try:
                 evaluator = Evaluator(policy.policy, goal, environment=environment, deterministic=deterministic)
@@ -98,7 +101,9 @@ def publish(
         UserError: where the run has no good checkpoint, or ``name`` is not a plain name.
     """
     if not name or name.startswith(".") or any(c in name for c in "/\\\0"):
-        raise UserError(f"the name of a zoo entry names a folder, so {name!r} will not do; use letters, digits, _ and -")
+        raise UserError(
+            f"the name of a zoo entry names a folder, so {name!r} will not do; use letters, digits, _ and -"
+        )
     run = Run.open(run_path)
     saved = load(run.path)
     comparisons = evaluate_saved(saved, saved.tasks, experts, episodes=episodes, note=note)

@@ -1,7 +1,8 @@
 """What a recipe is: a frozen, typed value that says what to train on what, how long, with which weights.
 
-The recipes that ship are named values in `arnold.experiments.recipes`; every field can be overridden on the command line, and a run's
-folder keeps the recipe as it was run. `from_json(to_json(recipe))` is the recipe again, which is how a run resumes.
+The recipes that ship are named values in `arnold.experiments.recipes`; every field can be overridden on the command
+line, and a run's folder keeps the recipe as it was run. `from_json(to_json(recipe))` is the recipe again, which is how
+a run resumes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,19 @@ from typing import Any
 from arnold.errors import UserError, did_you_mean
 from arnold.learning.config import LearnerConfig
 from arnold.policy.mlp import MlpConfig
+
+EXPERT_LEARNER = LearnerConfig(minibatches=8, log_std=(-0.7, -2.3))
+EXPERT_NETWORK = MlpConfig()
+DISTILLATION_LEARNER = LearnerConfig(
+    regime="obc",
+    rollout_steps=10,
+    epochs=1,
+    minibatches=8,
+    learning_rate=2e-3,
+    final_learning_rate=2e-5,
+    log_std=(-2.0, -3.0),
+)
+FINETUNING_LEARNER = LearnerConfig(minibatches=8, learning_rate=3e-4, log_std=(-1.5, -2.5))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,17 +41,18 @@ class ExpertRecipe:
     environments: int = 64
     """Environments stepped together."""
 
-    learner: LearnerConfig = LearnerConfig(minibatches=8, log_std=(-0.7, -2.3))
+    learner: LearnerConfig = EXPERT_LEARNER
     """The update and its settings."""
 
-    network: MlpConfig = MlpConfig()
+    network: MlpConfig = EXPERT_NETWORK
     """The expert's network."""
 
     seed: int = 1
     """Of parameters, goals, starts and noise."""
 
     start_from: str = ""
-    """A checkpoint to start from (parameters, and statistics by signature): an earlier stage, or an expert of a task like it. Fresh where empty."""
+    """A checkpoint to start from (parameters, and statistics by signature): an earlier stage, or an expert of a task
+    like it. Fresh where empty."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,9 +71,7 @@ class DistillRecipe:
     preset: str = "small"
     """Size of the transformer: tiny, small or paper."""
 
-    learner: LearnerConfig = LearnerConfig(
-        regime="obc", rollout_steps=10, epochs=1, minibatches=8, learning_rate=2e-3, final_learning_rate=2e-5, log_std=(-2.0, -3.0)
-    )
+    learner: LearnerConfig = DISTILLATION_LEARNER
     """The update and its settings."""
 
     seed: int = 1
@@ -84,11 +97,12 @@ class FinetuneRecipe:
     expert: str = ""
     """A checkpoint to label with, for the regimes "obc", "bc" and "obc_ppo"."""
 
-    learner: LearnerConfig = LearnerConfig(minibatches=8, learning_rate=3e-4, log_std=(-1.5, -2.5))
+    learner: LearnerConfig = FINETUNING_LEARNER
     """The update and its settings. The noise starts smaller than an expert's does: the policy acts already."""
 
     critic_warmup: int = 5
-    """Iterations in which only the value learns, before the policy moves; a generalist distilled without reward knows no value."""
+    """Iterations in which only the value learns, before the policy moves; a generalist distilled without reward knows
+    no value."""
 
     seed: int = 1
     """Of goals, starts and noise, and of the embeddings of new words."""
@@ -119,10 +133,12 @@ def from_json(data: dict[str, Any]) -> Recipe:
     for name in fields:
         if name not in known:
             raise UserError(f"{cls.__name__} has no field {name!r}; {did_you_mean(name, known)}")
-    for name, nested in (("learner", LearnerConfig), ("network", MlpConfig)):
+    parts: dict[str, Any] = {"learner": LearnerConfig, "network": MlpConfig}
+    for name, nested in parts.items():
         if isinstance(fields.get(name), dict):
             fields[name] = nested(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields[name].items()})
-    return cls(**{name: _tuples(value) for name, value in fields.items()})
+    recipe: Recipe = cls(**{name: _tuples(value) for name, value in fields.items()})
+    return recipe
 
 
 def _tuples(value: Any) -> Any:

@@ -28,7 +28,8 @@ from arnold.progress import duration
 
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}"
-    "img{max-width:100%}table{border-collapse:collapse}td,th{padding:.25rem .8rem;border-bottom:1px solid #ddd;text-align:left}"
+    "img{max-width:100%}table{border-collapse:collapse}"
+    "td,th{padding:.25rem .8rem;border-bottom:1px solid #ddd;text-align:left}"
 )
 
 
@@ -76,8 +77,9 @@ def _summary(comparisons: Sequence[Comparison], bars: Mapping[str, float]) -> Se
     how = "the mean of its action distribution" if first.deterministic else "samples of its action distribution"
     said = (
         f"One transformer drives {len(comparisons)} task{'s' if len(comparisons) > 1 else ''} and is compared with the "
-        f"specialist it learned from, over {len(first.steps)} episodes each from the same starts to the same goals. The policy "
-        f"acts by {how}. A step is solved while the goal is held; the figure is solved steps / horizon (mean ± 95 % interval)."
+        f"specialist it learned from, over {len(first.steps)} episodes each from the same starts to the same goals. "
+        f"The policy acts by {how}. A step is solved while the goal is held; the figure is solved steps / horizon "
+        "(mean ± 95 % interval)."
     )
     return Section("Result", (said, *bar_lines(comparisons, bars)), markdown_table(comparisons))
 
@@ -98,8 +100,8 @@ def _pictures(
         Section(
             "Learning",
             (
-                "Share of the steps solved while the student drives with exploration noise, against environment steps. Faint: "
-                "each iteration; strong: moving average; dashed: the expert without noise.",
+                "Share of the steps solved while the student drives with exploration noise, against environment steps. "
+                "Faint: each iteration; strong: moving average; dashed: the expert without noise.",
                 "The imitation loss is the mean squared distance between the student's and the expert's action, over "
                 "muscles and states that the student visits.",
             ),
@@ -117,8 +119,9 @@ def _episode(picture: Path, comparison: Comparison) -> Section:
     recording = comparison.student_recording
     assert recording is not None  # the caller has looked
     said = (
-        f"The first episode: activation of {len(recording.muscles)} muscles (0 silent, 1 full) at every control step of "
-        f"{1000 * recording.control_dt:.4g} ms, student beside expert on one colour scale, and the error that is left."
+        f"The first episode: activation of {len(recording.muscles)} muscles (0 silent, 1 full) at every control step "
+        f"of {1000 * recording.control_dt:.4g} ms, student beside expert on one "
+        "colour scale, and the error that is left."
     )
     return Section(f"Muscles: {comparison.student.task}", (said,), picture=picture)
 
@@ -128,7 +131,8 @@ def _making(run: Path, rows: Sequence[Mapping[str, Any]], config: Mapping[str, A
     steps, wall_s = (rows[-1]["step"], rows[-1]["wall_s"]) if rows else (0, 0.0)
     said = (
         f"Regime {recipe.get('learner', {}).get('regime', '?')}, {recipe.get('preset', '?')} transformer, seed "
-        f"{recipe.get('seed', '?')}: {steps:,} environment steps in {duration(wall_s)} of training on {provenance.machine()}."
+        f"{recipe.get('seed', '?')}: {steps:,} environment steps in {duration(wall_s)} of training on "
+        f"{provenance.machine()}."
     )
     again = f"Evaluate it again: `arnold evaluate {run}`. Its every setting is in `config.json` of the run."
     return Section("How it was made", (said, again))
@@ -155,12 +159,14 @@ def as_html(title: str, sections: Sequence[Section]) -> str:
             data = base64.b64encode(section.picture.read_bytes()).decode()
             parts.append(f'<img alt="{html.escape(section.title)}" src="data:image/png;base64,{data}">')
     head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{_STYLE}</style>'
-    return f"<!doctype html><html lang=\"en\"><head>{head}</head><body>\n" + "\n".join(parts) + "\n</body></html>\n"
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>\n' + "\n".join(parts) + "\n</body></html>\n"
 
 
 def _html_table(table: str) -> str:
     """A Markdown table, whose second line is the rule, as HTML."""
-    header, _, *rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in table.strip().splitlines()]
+    header, _, *rows = [
+        [cell.strip() for cell in line.strip().strip("|").split("|")] for line in table.strip().splitlines()
+    ]
     top = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><tr>{top}</tr>{body}</table>"

@@ -1,12 +1,13 @@
 """A policy as a checkpoint holds it: network, parameters, normaliser, and what was said about its training.
 
-A checkpoint's config says everything that rebuilds the network without the code that trained it: the kind, the network's own
-configuration, its words, signatures and token tables, the tasks and bodies it was trained on.
+A checkpoint's config says everything that rebuilds the network without the code that trained it: the kind, the
+network's own configuration, its words, signatures and token tables, the tasks and bodies it was trained on.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,8 @@ def load(name_or_path: str | Path) -> SavedPolicy:
     """Read a policy for inference: a name of the zoo, a checkpoint's folder, or a run (its newest good checkpoint).
 
     Raises:
-        UserError: where there is none, it is damaged or of another version, or its parameters do not fit its config (path by path).
+        UserError: where there is none, it is damaged or of another version, or its parameters do not fit its config
+            (path by path).
 
     Example:
         >>> expert = load("hand_index_reach")
@@ -116,9 +118,14 @@ def load(name_or_path: str | Path) -> SavedPolicy:
 
 def _rebuild(config: dict[str, Any], folder: Path) -> ActorCritic:
     kind = config.get("kind")
-    builders = {"mlp": _rebuild_mlp, "transformer": _rebuild_transformer}
+    builders: dict[str, Callable[[dict[str, Any]], ActorCritic]] = {
+        "mlp": _rebuild_mlp,
+        "transformer": _rebuild_transformer,
+    }
     if kind not in builders:
-        raise UserError(f"checkpoint {str(folder)!r} holds a policy of kind {kind!r}; {did_you_mean(str(kind), builders)}")
+        raise UserError(
+            f"checkpoint {str(folder)!r} holds a policy of kind {kind!r}; {did_you_mean(str(kind), builders)}"
+        )
     try:
         return builders[kind](config)
     except (KeyError, TypeError, ValueError) as error:

@@ -13,7 +13,7 @@ import jax
 from arnold import saved_policy
 from arnold.checkpoints.zoo import zoo_names
 from arnold.errors import UserError, did_you_mean
-from arnold.experts import PolicyExpert
+from arnold.experts import Expert, PolicyExpert
 from arnold.learning.learner import Learner, TrainState
 from arnold.learning.loop import Ended, resume, train
 from arnold.learning.mixture import Mixture
@@ -102,7 +102,9 @@ def resume_run(
     return _go(run, prepared, state, run.path.parent.name, on_iteration, save_every_s)
 
 
-def _go(run: Run, prepared: Prepared, state: TrainState, label: str, on_iteration, save_every_s) -> Trained:
+def _go(
+    run: Run, prepared: Prepared, state: TrainState, label: str, on_iteration: OnIteration | None, save_every_s: float
+) -> Trained:
     learner = prepared.learner
     config = saved_policy.describe(learner.policy, prepared.tasks, **prepared.about)
     ended = train(run, learner, state, config, label=label, on_iteration=on_iteration, save_every_s=save_every_s)
@@ -149,7 +151,10 @@ def _prepare_expert(recipe: ExpertRecipe, backend: str, threads: int | None) -> 
         return Prepared(learner, (goal,), lambda: learner.initial_state(key), _about(recipe))
     start = saved_policy.load(recipe.start_from)
     template = jax.tree.map(lambda x: (x.shape, x.dtype), policy.init(key))
-    if not isinstance(start.policy, MlpActorCritic) or jax.tree.map(lambda x: (x.shape, x.dtype), start.params) != template:
+    if (
+        not isinstance(start.policy, MlpActorCritic)
+        or jax.tree.map(lambda x: (x.shape, x.dtype), start.params) != template
+    ):
         raise UserError(
             f"an expert for {recipe.task!r} cannot start from {recipe.start_from!r}: its network has other sizes; "
             "start from an expert of the same body and the same kind of task"
@@ -171,7 +176,7 @@ def _prepare_distillation(recipe: DistillRecipe, backend: str, threads: int | No
         if name not in environments:
             near = did_you_mean(name, environments)
             raise UserError(f"an expert was given for task {name!r}, which is not in the mixture; {near}")
-    experts = {name: _expert(environments[name], named.get(name, name)) for name in environments}
+    experts: dict[str, Expert] = {name: _expert(env, named.get(name, name)) for name, env in environments.items()}
     iterations = _iterations(recipe.steps, recipe.learner.rollout_steps, sum(n for _, n in mixture.shares))
     learner = Learner(policy, mixture, recipe.learner, iterations, experts, backend, threads)
     key = jax.random.key(recipe.seed)
@@ -182,8 +187,8 @@ def _expert(environment: Environment, checkpoint: str) -> PolicyExpert:
     """The expert of a task; by default the zoo's of the same name."""
     if checkpoint == environment.task.name and checkpoint not in zoo_names():
         raise UserError(
-            f"no expert ships for task {checkpoint!r}; train one with `arnold train`, and give it with --experts {checkpoint}=RUN "
-            f"(experts that ship: {', '.join(zoo_names()) or 'none'})"
+            f"no expert ships for task {checkpoint!r}; train one with `arnold train`, and give it with "
+            f"--experts {checkpoint}=RUN (experts that ship: {', '.join(zoo_names()) or 'none'})"
         )
     return saved_policy.load(checkpoint).expert(environment)
 
@@ -196,10 +201,12 @@ def _prepare_finetuning(recipe: FinetuneRecipe, backend: str, threads: int | Non
     if isinstance(policy, TransformerActorCritic):
         tables = [(environment.observation_table, environment.action_table)]
         policy, params, statistics = policy.grow(params, statistics, tables, jax.random.key(recipe.seed))
-    experts = {goal.name: _expert(environment, recipe.expert)} if recipe.expert else {}
+    experts: dict[str, Expert] = {goal.name: _expert(environment, recipe.expert)} if recipe.expert else {}
     mixture = Mixture.of({recipe.task: recipe.environments})
     iterations = _iterations(recipe.steps, recipe.learner.rollout_steps, recipe.environments)
-    learner = Learner(policy, mixture, recipe.learner, iterations, experts, backend, threads, critic_warmup=recipe.critic_warmup)
+    learner = Learner(
+        policy, mixture, recipe.learner, iterations, experts, backend, threads, critic_warmup=recipe.critic_warmup
+    )
     key = jax.random.key(recipe.seed)
     tasks = (goal, *(task(t) for t in start.tasks if t != goal.name and _known(t)))
     about = {**_about(recipe), "grown_from": str(start.config.get("recipe", {}).get("kind", "")) or recipe.checkpoint}

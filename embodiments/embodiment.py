@@ -25,6 +25,7 @@ from arnold.embodiments.physics.state import PhysicsState
 from arnold.embodiments.signals import Readout, Signals
 from arnold.errors import UserError, did_you_mean
 from arnold.vocab import Token, TokenTable, lexicon, quantities
+from arnold.vocab.lexicon import Side
 
 SCALAR_JOINTS = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
 MUSCLE_SENSORS = (
@@ -51,7 +52,7 @@ class Embodiment:
     name: str
     build: Callable[[], mujoco.MjSpec]
     frame_skip: int = 10
-    side: str | None = "right"
+    side: Side = "right"
     action_map: ActionMap = SIGMOID
     summary: str = ""
     source: str = ""
@@ -63,7 +64,7 @@ class Embodiment:
         *,
         name: str | None = None,
         frame_skip: int = 10,
-        side: str | None = None,
+        side: Side = None,
         action_map: ActionMap = SIGMOID,
     ) -> Embodiment:
         """A body from a user's own MJCF file with muscles; its tokens follow from the names in the file.

@@ -63,7 +63,9 @@ def expert_recipe(name: str) -> ExpertRecipe:
         UserError: where none ships under that name, with the nearest match.
     """
     if name not in EXPERTS:
-        raise UserError(f"no recipe for an expert of {name!r}; {did_you_mean(name, EXPERTS)} A task of your own: --task FILE")
+        raise UserError(
+            f"no recipe for an expert of {name!r}; {did_you_mean(name, EXPERTS)} A task of your own: --task FILE"
+        )
     return EXPERTS[name]
 
 

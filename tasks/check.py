@@ -7,6 +7,7 @@ it, which shows wrong shapes, types and names; a task that passes is then run at
 from __future__ import annotations
 
 import dataclasses
+import functools
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from arnold.tasks.environment import Environment
 from arnold.tasks.task import Channel, Outcome, Start, Task
 from arnold.tasks.trial import try_out
 
-OWN_FOLDERS = tuple(str(Path(module.__file__).resolve().parent) for module in (jax, np))  # not the user's files
+OWN_FOLDERS = tuple(str(Path(str(module.__file__)).resolve().parent) for module in (jax, np))  # not the user's files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +148,7 @@ class _Check:
 
     def _advance(self, goal: Any, moved: Any) -> None:
         before, after = jax.tree.structure(goal), jax.tree.structure(moved)
-        if before != after:
+        if not before == after:  # noqa: SIM201 - tree definitions declare no other comparison
             self.problems.append(
                 f"advance changes the goal's structure from {before} to {after}; it must stay as drawn"
             )
@@ -170,14 +171,11 @@ class _Check:
                 name += f" (tokens from {'+'.join(channel.tokens[0].words)!r})"
             for token in channel.tokens:
                 if token.signature in owner:
-                    first = owner[token.signature]
-                    self.problems.append(
-                        f"{name} repeats the words {'+'.join(token.words)!r} of {first}; each scalar needs its own words"
-                    )
+                    repeated = f"{name} repeats the words {'+'.join(token.words)!r} of {owner[token.signature]}"
+                    self.problems.append(f"{repeated}; each scalar needs its own words")
                 owner[token.signature] = name
-            values = self.attempt(
-                f"{name}.read(signals, goal)", lambda read=channel.read: (jax.eval_shape(read, signals, goal),)
-            )
+            read = functools.partial(jax.eval_shape, channel.read, signals, goal)
+            values = self.attempt(f"{name}: read(signals, goal)", lambda: (read(),))  # noqa: B023 - called at once
             if values is not None:
                 self._array(f"{name}: read(signals, goal)", values[0], (len(channel.tokens),), jnp.float32)
         if not owner:

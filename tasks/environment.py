@@ -7,6 +7,7 @@ Everything lives in the `EnvState`, its random key included.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -146,7 +147,9 @@ class Environment:
             tally=_count(state, reward, outcome.solved),
         )
 
-    def _restart(self, done, physics, goal, observation, key):
+    def _restart(
+        self, done: jax.Array, physics: PhysicsState, goal: Goal, observation: jax.Array, key: jax.Array
+    ) -> tuple[PhysicsState, Goal, jax.Array]:
         """Where ``done``, the physics, goal and observation of a fresh episode."""
         fresh_physics, fresh_goal = self._begin(key)
         physics = self.physics.forward(_where(done, fresh_physics, physics), done)
@@ -182,6 +185,6 @@ def _count(state: EnvState, reward: jax.Array, solved: jax.Array) -> Tally:
     return Tally(before.steps + 1, before.solved_steps + solved.astype(jnp.int32), before.reward + reward)
 
 
-def _where(condition, chosen, otherwise):
+def _where(condition: jax.Array, chosen: Any, otherwise: Any) -> Any:
     """Leaf by leaf, ``chosen`` where the () condition holds."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), chosen, otherwise)

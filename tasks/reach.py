@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -70,7 +71,7 @@ class Reach(Task):
         """Joints, tip, target, error (target minus tip), muscles."""
         words = lexicon.site_words(self.tip, side=body.embodiment.side)
 
-        def tokens(quantity) -> tuple[Token, ...]:
+        def tokens(quantity: Callable[[str], tuple[str, ...]]) -> tuple[Token, ...]:
             return tuple(Token(words, quantity(axis)) for axis in AXES)
 
         return (

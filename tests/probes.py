@@ -1,8 +1,8 @@
 """Probe environments: one joint, one muscle, and tasks so small that what must be learned is known in closed form.
 
-An episode shows a *cue*, drawn uniformly in [-1, 1], and a *clock*, the share of the horizon that has passed. What is rewarded
-and when an episode fails is a rule of the cue, the clock and the muscle's activation, which follows the excitation within
-a control step.
+An episode shows a *cue*, drawn uniformly in [-1, 1], and a *clock*, the share of the horizon that has passed. What is
+rewarded and when an episode fails is a rule of the cue, the clock and the muscle's activation, which follows the
+excitation within a control step.
 """
 
 from __future__ import annotations
@@ -104,7 +104,9 @@ class Probe(Task):
     def channels(self, body: Body) -> tuple[Channel, ...]:
         """The cue, the clock, and the muscles where they are shown."""
         cue = Channel(body.joint_tokens(quantities.JOINT_TARGET), lambda signals, goal: goal.cue[None])
-        clock = Channel(body.joint_tokens(quantities.JOINT_ERROR), lambda signals, goal: goal.steps[None] / self.horizon)
+        clock = Channel(
+            body.joint_tokens(quantities.JOINT_ERROR), lambda signals, goal: goal.steps[None] / self.horizon
+        )
         muscles = Channel(body.muscle_tokens(quantities.MUSCLE_ACTIVATION), lambda signals, goal: signals.activation)
         return (cue, clock, muscles) if self.shows_muscles else (cue, clock)
 
@@ -128,7 +130,13 @@ def network(task: Task, hidden: tuple[int, ...] = ()) -> MlpActorCritic:
 
 
 def learner(
-    task: Task, config: LearnerConfig, *, environments: int = 32, iterations: int = 60, hidden: tuple[int, ...] = (), **more
+    task: Task,
+    config: LearnerConfig,
+    *,
+    environments: int = 32,
+    iterations: int = 60,
+    hidden: tuple[int, ...] = (),
+    **more,
 ) -> Learner:
     """A learner of one probe."""
     register_task(task)

@@ -1,7 +1,8 @@
-"""Every command at toy size, in this process: what it prints, what it writes, how it ends, and what a mistake looks like."""
+"""Every command at toy size, in this process: what it prints and writes, how it ends, what a mistake looks like."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import shutil
@@ -17,7 +18,15 @@ from arnold.cli import main
 
 TASK = "elbow_pose"
 ITERATIONS, STEPS = 2, 100  # rollouts of 25 steps in two environments
-TOY = ["--environments", "2", "--set", "learner.rollout_steps=25", "learner.minibatches=2", "network.hidden=16", "learner.epochs=1"]
+TOY = [
+    "--environments",
+    "2",
+    "--set",
+    "learner.rollout_steps=25",
+    "learner.minibatches=2",
+    "network.hidden=16",
+    "learner.epochs=1",
+]
 
 
 class Ended(NamedTuple):
@@ -77,7 +86,19 @@ def test_help_names_every_command_and_loads_neither_jax_nor_mujoco() -> None:
     code += "print(code, [name for name in ('jax', 'mujoco', 'matplotlib') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0 []"
-    for verb in ("list", "info", "play", "check", "train", "distill", "finetune", "evaluate", "export", "bench", "replay"):
+    for verb in (
+        "list",
+        "info",
+        "play",
+        "check",
+        "train",
+        "distill",
+        "finetune",
+        "evaluate",
+        "export",
+        "bench",
+        "replay",
+    ):
         assert f"• {verb} " in done.stdout
 
 
@@ -138,7 +159,9 @@ def test_debug_shows_where_a_mistake_was_raised(arnold: Command) -> None:
 
 
 @pytest.mark.unit
-def test_an_interruption_ends_with_the_code_that_a_shell_gives(arnold: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_ends_with_the_code_that_a_shell_gives(
+    arnold: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from arnold.cli import listing
 
     def interrupted() -> None:
@@ -150,9 +173,36 @@ def test_an_interruption_ends_with_the_code_that_a_shell_gives(arnold: Command, 
 
 @pytest.mark.unit
 def test_a_reader_that_goes_away_is_no_error() -> None:
-    command = f"{sys.executable} -c 'from arnold.cli import main; raise SystemExit(main([\"list\", \"maps\"]))' | true"
+    command = f'{sys.executable} -c \'from arnold.cli import main; raise SystemExit(main(["list", "maps"]))\' | true'
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.stderr == ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A benchmark's row."""
+
+    what: str
+    steps_per_second: float
+
+
+@pytest.mark.unit
+def test_bench_replaces_what_is_between_the_markers_and_nothing_else(
+    arnold: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from arnold.cli import bench
+
+    monkeypatch.setattr(bench, "_measure", lambda name: [Row("the hand", 4321.0)])
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- bench -->\nold figures\n<!-- /bench -->\nafter\n")
+    ended = arnold("bench", "all", "--write", readme)
+    assert ended.code == 0
+    assert ended.paths == [Path("README.md")]
+    text = readme.read_text()
+    assert text.startswith("before\n<!-- bench -->\n")
+    assert text.endswith("\n<!-- /bench -->\nafter\n")
+    assert "old figures" not in text
+    assert text.count("| the hand | 4,321 |") == len(bench.BENCHMARKS)
 
 
 # ---- lists and descriptions -----------------------------------------------------------------------------------------
@@ -191,6 +241,17 @@ def test_info_describes_whatever_has_the_name(arnold: Command, name: str, said: 
     assert ended.code == 0
     for part in said:
         assert part in ended.out
+
+
+@pytest.mark.native
+def test_check_passes_a_task_that_ships_and_fails_one_that_cannot_be_trained(arnold: Command, tmp_path: Path) -> None:
+    assert arnold("check", TASK).code == 0
+    source = "from arnold.tasks import Pose, register_task\n"
+    source += "register_task(Pose(name='lost', body='elbow', targets=(('r_elbow_flx', 0.0, 1.0),)))\n"
+    (tmp_path / "lost.py").write_text(source)
+    ended = arnold("check", "lost.py")
+    assert "cannot be trained as it is" in ended.complaint
+    assert "'r_elbow_flex'" in ended.out
 
 
 # ---- training, and what follows it ----------------------------------------------------------------------------------
@@ -241,7 +302,9 @@ def test_the_seed_and_sampling_change_an_evaluation_and_repeating_does_not(exper
 
 
 @pytest.mark.train
-def test_a_run_is_published_with_a_card_that_says_how_it_was_made(expert: Path, arnold: Command, tmp_path: Path) -> None:
+def test_a_run_is_published_with_a_card_that_says_how_it_was_made(
+    expert: Path, arnold: Command, tmp_path: Path
+) -> None:
     ended = arnold("export", expert, "my_elbow", "--episodes", "2", "--folder", tmp_path / "zoo")
     assert ended.code == 0
     assert ended.paths[-1] == Path("zoo/my_elbow")
@@ -261,21 +324,35 @@ def test_play_prints_a_row_per_episode_for_any_agent(expert: Path, arnold: Comma
 
 
 @pytest.mark.train
-def test_experts_are_distilled_evaluated_and_reported_then_fine_tuned(expert: Path, arnold: Command, tmp_path: Path) -> None:
+def test_experts_are_distilled_evaluated_and_reported(expert: Path, arnold: Command, tmp_path: Path) -> None:
     toy = ["--set", "learner.rollout_steps=4", "learner.minibatches=2"]
     given = ["--mixture", f"{TASK}=2", "--experts", f"{TASK}={expert}", "--preset", "tiny"]
     ended = arnold("distill", "quickstart", *given, "--steps", "16", "--episodes", "2", *toy)
     assert ended.code == 0
     run = ended.paths[-1]
     written = {path.name for path in ended.paths}
-    assert {"evaluation.json", "report.md", "index.html", "learning.png", "comparison.png", f"episode_{TASK}.png"} <= written
+    assert {
+        "evaluation.json",
+        "report.md",
+        "index.html",
+        "learning.png",
+        "comparison.png",
+        f"episode_{TASK}.png",
+    } <= written
     assert "data:image/png;base64," in (run / "report/index.html").read_text()
     assert "imitation" in (run / "metrics.csv").read_text().splitlines()[0]
     assert "a generalist (transformer" in arnold("info", run).out
 
-    ended = arnold("finetune", run, TASK, "--steps", "16", "--environments", "2", *toy)
+
+@pytest.mark.train
+def test_fine_tuning_starts_a_run_of_its_own_from_the_policys_parameters(expert: Path, arnold: Command) -> None:
+    ended = arnold("finetune", expert, TASK, "--steps", "50", "--environments", "2", *TOY[2:5], "critic_warmup=1")
     assert ended.code == 0
-    assert ended.paths[-1].parent.name == f"finetune_{TASK}"
+    run = ended.paths[-1]
+    assert run.parent.name == f"finetune_{TASK}"
+    recipe = json.loads((run / "config.json").read_text())
+    assert recipe["critic_warmup"] == 1
+    assert Path(recipe["checkpoint"]).is_relative_to(expert)
 
 
 # ---- damage ---------------------------------------------------------------------------------------------------------
@@ -285,21 +362,27 @@ def test_experts_are_distilled_evaluated_and_reported_then_fine_tuned(expert: Pa
 def test_a_truncated_checkpoint_is_named_file_by_file(expert: Path, arnold: Command, tmp_path: Path) -> None:
     shutil.copytree(expert / "checkpoints", tmp_path / "copy/checkpoints")
     (checkpoint,) = (tmp_path / "copy/checkpoints").glob("step_*")
-    largest = max((path for path in (checkpoint / "policy").rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    largest = max(
+        (path for path in (checkpoint / "policy").rglob("*") if path.is_file()), key=lambda path: path.stat().st_size
+    )
     largest.write_bytes(largest.read_bytes()[:-7])
     for words in (["evaluate", checkpoint], ["info", checkpoint], ["play", TASK, "--agent", checkpoint]):
         assert largest.name in arnold(*words).complaint
 
 
 @pytest.mark.train
-def test_output_that_cannot_be_written_is_one_line_that_names_the_place(expert: Path, arnold: Command, tmp_path: Path) -> None:
+def test_output_that_cannot_be_written_is_one_line_that_names_the_place(
+    expert: Path, arnold: Command, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("in the way")
     assert "file/results" in arnold("evaluate", expert, "--episodes", "1", "--out", "file/results").complaint
     assert "file" in arnold("train", TASK, "--steps", str(STEPS), *TOY, "--runs", "file").complaint
 
 
 @pytest.mark.train
-def test_a_dump_of_a_non_finite_iteration_is_replayed_and_its_arrays_named(expert: Path, arnold: Command, tmp_path: Path) -> None:
+def test_a_dump_of_a_non_finite_iteration_is_replayed_and_its_arrays_named(
+    expert: Path, arnold: Command, tmp_path: Path
+) -> None:
     import jax
     import jax.numpy as jnp
 

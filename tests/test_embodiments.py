@@ -229,8 +229,20 @@ def test_a_relative_path_and_meshes_beside_the_file_survive_a_change_of_folder(
         (FOREARM.replace('name="triceps" ', "").encode(), "muscle 2 of 2 has no name"),
         (FOREARM.replace('<joint name="flexion" type', "<joint type").encode(), "joint 1 of 1 has no name"),
     ],
-    ids="empty truncated binary json includes-itself unknown-element unknown-tendon bad-size motors bare "
-    "unnamed-muscle unnamed-joint".split(),
+    ids=[
+        "empty",
+        "truncated",
+        "binary",
+        "json",
+        "includes-itself",
+        "unknown-element",
+        "unknown-tendon",
+        "bad-size",
+        "motors",
+        "bare",
+        "unnamed-muscle",
+        "unnamed-joint",
+    ],
 )
 def test_a_bad_model_file_is_one_line_with_its_name(tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "bad.xml"

@@ -51,7 +51,8 @@ def test_a_truncated_episode_is_bootstrapped_from_its_final_observation():
     gives it less than half of the true value.
     """
     horizon = 4
-    made = learner(Probe(name="clock", horizon=horizon, rule=lambda m: Ruling(m.steps / horizon)), VALUES, iterations=150)
+    task = Probe(name="clock", horizon=horizon, rule=lambda m: Ruling(m.steps / horizon))
+    made = learner(task, VALUES, iterations=150)
     state, _ = trained(made)
     value = outputs(made, state, [observed(0.0, steps, horizon) for steps in range(horizon)]).value[0]
     endless = 1.0 / (1.0 - DISCOUNT)
@@ -80,7 +81,7 @@ def script(observation: jax.Array) -> jax.Array:
 
 @pytest.fixture(scope="module")
 def student():
-    """A student of the script in a probe that pays 3 at its second step and fails there: its learner, state and figures."""
+    """A student of the script in a probe that pays 3 at its second step and fails there: learner, state, figures."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
         config = dataclasses.replace(VALUES, regime="obc", learning_rate=0.1)
@@ -160,7 +161,7 @@ def test_equal_seeds_give_equal_runs_and_other_seeds_other_runs(plain, history):
 
 
 def test_an_update_reads_the_statistics_that_the_rollout_was_made_with(history):
-    """At an iteration's only update the policy is still the one that acted, unless its inputs were rescaled in between."""
+    """At an iteration's only update the policy is still the one that acted, unless its inputs were rescaled."""
     states, metrics = history
     assert not same(states[0].statistics, states[1].statistics)
     for figures in metrics:

@@ -114,7 +114,8 @@ def _imitation(granularity: str, encoder: str):
     policy, params, statistics, _ = _policy(granularity, encoder)
     ids, values = policy.bind([LEFT, RIGHT]), _values(3, 2, 64)
     signs = jnp.asarray([1.0, -1.0, 0.5]).reshape(1, 1, 3)
-    target = jnp.tanh(values[:, :, 0:1, -1]) * signs  # each muscle follows the first joint in its own way
+    # Each muscle follows the mean of all observations in its own way.
+    target = jnp.tanh(3.0 * values[..., -1].mean(axis=-1, keepdims=True)) * signs
 
     def loss(params):
         output = policy.apply(params, statistics, ids, values)

@@ -102,8 +102,9 @@ def test_an_episode_that_ends_early_counts_its_missing_steps_as_unsolved() -> No
 def test_an_expert_that_solves_nothing_leaves_the_relative_figure_empty(tmp_path: Path) -> None:
     nothing = comparison(expert=(0, 0, 0))
     assert "nan" not in markdown_table([nothing])
-    write_evaluation(tmp_path, [nothing], {})
-    assert "nan" not in (tmp_path / "evaluation.md").read_text()
+    json_file, *others = write_evaluation(tmp_path, [nothing, comparison((1,), (1,))], {})
+    assert all("nan" not in path.read_text() for path in others)
+    assert json.loads(json_file.read_text(), parse_constant=pytest.fail)["tasks"][1]["student"]["confidence_95"] is None
     assert bar_lines([nothing], {"elbow_pose": 0.9}) == []
 
 

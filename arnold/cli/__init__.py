@@ -1,16 +1,18 @@
 """The command line: one command, ``arnold``, with verbs. The top floor: it may import every other.
 
-A user's mistake is one line on standard error and exit code 2; `--debug` shows where it was raised. What a command reports
-goes to standard output and ends with the paths it wrote; progress goes to standard error.
+A user's mistake is one line on standard error and exit code 2; `--debug` shows where it was raised. What a command
+reports goes to standard output and ends with the paths it wrote; progress goes to standard error.
 """
 
 from __future__ import annotations
 
+import functools
+import operator
 import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated, Any, Union
+from typing import Annotated, Any
 
 from arnold.errors import UserError, did_you_mean
 
@@ -72,7 +74,8 @@ def _parse(words: list[str]) -> Any:
     if words and not words[0].startswith("-") and words[0] not in VERBS:
         raise UserError(f"no command {words[0]!r}; {did_you_mean(words[0], VERBS)} See `arnold --help`")
     choices = tuple(Annotated[verb, tyro.conf.subcommand(name)] for name, verb in VERBS.items())
-    return tyro.cli(Union[choices], prog="arnold", description=DESCRIPTION, args=words)  # type: ignore[arg-type]
+    one_of: Any = functools.reduce(operator.or_, choices)
+    return tyro.cli(one_of, prog="arnold", description=DESCRIPTION, args=words)
 
 
 def _failed(message: str, debug: bool) -> int:

@@ -96,7 +96,9 @@ def _parts(path: Path) -> tuple[str, str]:
         UserError: the file is missing or lacks a marker.
     """
     if not path.is_file():
-        raise UserError(f"no file {str(path)!r} to write the table into; it must exist and have the lines {BEGIN} and {END}")
+        raise UserError(
+            f"no file {str(path)!r} to write the table into; it must exist and have the lines {BEGIN} and {END}"
+        )
     before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):

@@ -24,6 +24,8 @@ class Check:
 
         report = check_task(task(self.task))
         say(str(report))
-        if report.faults:
-            raise UserError(f"task {self.task!r} has {len(report.faults)} faults, named above; mend them and check again")
+        if not report.ok:
+            raise UserError(
+                f"task {self.task!r} cannot be trained as it is; put right what is named above, and check again"
+            )
         return Done()

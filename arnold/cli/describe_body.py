@@ -26,15 +26,17 @@ def lines(name: str) -> list[str]:
     tasks = [t.name for t in list_tasks() if t.embodiment.name == described.name]
     joint_rows = [
         [joint, _range(body, index), " ".join(token.entity)]
-        for index, (joint, token) in enumerate(zip(body.joints, body.joint_tokens(quantities.JOINT_POSITION), strict=True))
+        for index, (joint, token) in enumerate(
+            zip(body.joints, body.joint_tokens(quantities.JOINT_POSITION), strict=True)
+        )
     ]
     muscle_rows = [
         [muscle, " ".join(token.entity)] for muscle, token in zip(body.muscles, body.action_table.tokens, strict=True)
     ]
     return [
         f"body {described.name}: {described.summary}",
-        f"control: {1.0 / body.control_dt:.4g} Hz (a step of {body.control_dt:.4g} s is {described.frame_skip} physics steps "
-        f"of {body.timestep:.4g} s)",
+        f"control: {1.0 / body.control_dt:.4g} Hz (a step of {body.control_dt:.4g} s is {described.frame_skip} "
+        f"physics steps of {body.timestep:.4g} s)",
         f"action map: {described.action_map.name}: {described.action_map.formula}",
         f"tokens: {len(_observed(body))} of the body itself, {len(body.action_table)} muscles to drive",
         f"tasks: {', '.join(tasks) or 'none'}",

@@ -37,8 +37,8 @@ def lines(name_or_path: str) -> list[str]:
         f"at: {folder}",
         f"trained on: {', '.join(config.get('tasks', ()))}",
         f"bodies: {', '.join(_body(name, about) for name, about in config.get('bodies', {}).items())}",
-        f"made by: a recipe of kind {recipe.get('kind', '?')}, regime {settings.get('regime', '?')}, seed {recipe.get('seed', '?')}, "
-        f"on {config.get('made', '?')}",
+        f"made by: a recipe of kind {recipe.get('kind', '?')}, regime {settings.get('regime', '?')}, "
+        f"seed {recipe.get('seed', '?')}, on {config.get('made', '?')}",
         f"trained for: {config.get('environment_steps', 0):,} environment steps{_wall_time(folder)}",
         *(["can resume: yes, with --resume"] if "learner" in manifest.items and _run_of(folder) else []),
         "",
@@ -50,7 +50,8 @@ def _kind(config: dict[str, Any]) -> str:
     network = config.get("network", {})
     if config.get("kind") == "mlp":
         return f"an expert (MLP, hidden layers {network.get('hidden')})"
-    return f"a generalist (transformer, {len(config.get('words', ()))} words, {len(config.get('signatures', ()))} signatures)"
+    words, signatures = len(config.get("words", ())), len(config.get("signatures", ()))
+    return f"a generalist (transformer, {words} words, {signatures} signatures)"
 
 
 def _body(name: str, about: dict[str, Any]) -> str:
@@ -105,7 +106,12 @@ def _conditions(evaluation: dict[str, dict[str, Any]]) -> str:
 
 def _table(evaluation: dict[str, dict[str, Any]]) -> str:
     rows = [
-        [task, f"{_percent(f['solved_step_fraction'])} ± {_percent(f['confidence_95'])}", _percent(f["success"]), _percent(f.get("relative_to_expert"))]
+        [
+            task,
+            f"{_percent(f['solved_step_fraction'])} ± {_percent(f['confidence_95'])}",
+            _percent(f["success"]),
+            _percent(f.get("relative_to_expert")),
+        ]
         for task, f in evaluation.items()
     ]
     return plain_table(["task", "steps solved", "success", "of the expert's"], rows)

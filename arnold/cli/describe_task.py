@@ -53,7 +53,6 @@ def recipe_lines(name: str) -> list[str]:
     return [f"recipe {name}: arnold distill {name}", "", plain_table(["setting", "value"], rows)]
 
 
-
 def _flat(settings: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     rows: list[tuple[str, Any]] = []
     for key, value in settings.items():

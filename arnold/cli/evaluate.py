@@ -55,7 +55,9 @@ class Evaluate:
         saved = load(self.policy)
         tasks = expand(self.tasks) or own_tasks(saved)
         if not tasks:
-            raise UserError(f"the tasks of {self.policy!r} ({', '.join(saved.tasks)}) are not known here; name some with --tasks")
+            raise UserError(
+                f"the tasks of {self.policy!r} ({', '.join(saved.tasks)}) are not known here; name some with --tasks"
+            )
         experts = experts_beside(saved, tasks, self.experts)
         comparisons = evaluate_saved(
             saved,

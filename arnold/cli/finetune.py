@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # importing it imports JAX, which help and errors do not wait
     from arnold.recipe import FinetuneRecipe
 
 # What an imitating regime wants in place of PPO's settings; those of the distillations that ship.
-_IMITATION = {"rollout_steps": 10, "epochs": 1, "learning_rate": 1e-3, "log_std": (-2.0, -3.0)}
+_IMITATION: dict[str, Any] = {"rollout_steps": 10, "epochs": 1, "learning_rate": 1e-3, "log_std": (-2.0, -3.0)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +80,9 @@ class Finetune:
 
         imitates = regime(self.regime).needs_expert
         if self.expert and not imitates:
-            raise UserError(f"--expert is given, but regime {self.regime!r} asks no expert; add --regime obc, or leave it out")
+            raise UserError(
+                f"--expert is given, but regime {self.regime!r} asks no expert; add --regime obc, or leave it out"
+            )
         source = self.checkpoint if self.checkpoint in zoo_names() else str(resolve(self.checkpoint).absolute())
         recipe = FinetuneRecipe(source, task_reference(self.task), expert=self.expert)
         learner = dataclasses.replace(recipe.learner, regime=self.regime, **(_IMITATION if imitates else {}))

@@ -53,7 +53,8 @@ def _words() -> None:
     signatures = {signature for table in tables for signature in table.signatures}
     for category, words in vocabulary.groups().items():
         say(f"{category} ({len(words)}): {' '.join(words)}")
-    say(f"{len(vocabulary)} words in the tasks that are known, {len(signatures)} signatures; fingerprint {vocabulary.fingerprint}")
+    counts = f"{len(vocabulary)} words in the tasks that are known, {len(signatures)} signatures"
+    say(f"{counts}; fingerprint {vocabulary.fingerprint}")
 
 
 def _recipes() -> None:

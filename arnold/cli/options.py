@@ -52,7 +52,9 @@ def name_value_pairs(flag: str, given: Sequence[str]) -> dict[str, str]:
     for entry in given:
         name, equals, value = entry.partition("=")
         if not (name and equals and value):
-            raise UserError(f"{flag} was given {entry!r}; write NAME=VALUE, such as {flag} {entry.strip('=') or 'NAME'}=VALUE")
+            raise UserError(
+                f"{flag} was given {entry!r}; write NAME=VALUE, such as {flag} {entry.strip('=') or 'NAME'}=VALUE"
+            )
         if name in pairs:
             raise UserError(f"{flag} names {name!r} twice, as {pairs[name]!r} and {value!r}; give it once")
         pairs[name] = value

@@ -35,7 +35,9 @@ def with_given(recipe: _Recipe, **fields: Any) -> _Recipe:
 def _changed(value: Any, path: list[str], text: str, whole: str) -> Any:
     names = [field.name for field in dataclasses.fields(value)]
     if path[0] not in names:
-        raise UserError(f"--set {whole}: {type(value).__name__} has no field {path[0]!r}; {did_you_mean(path[0], names)}")
+        raise UserError(
+            f"--set {whole}: {type(value).__name__} has no field {path[0]!r}; {did_you_mean(path[0], names)}"
+        )
     current = getattr(value, path[0])
     if len(path) > 1:
         if not dataclasses.is_dataclass(current):

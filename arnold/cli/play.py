@@ -40,7 +40,8 @@ class Play:
 
         environment = Environment(task(self.task), self.physics.backend, self.physics.threads)
         act, params = self._agent(environment)
-        note(f"{environment.task.name}: compiling, then {self.episodes} episodes of {environment.task.horizon} control steps")
+        goal = environment.task
+        note(f"{goal.name}: compiling, then {self.episodes} episodes of {goal.horizon} control steps")
         recording = Episodes(environment, act)(params, self.episodes, self.seed)
         _show(environment, recording)
         return Done()
@@ -59,7 +60,9 @@ class Play:
         except UserError as error:
             if "no policy" in str(error):
                 near = did_you_mean(self.agent, [*scripted, *zoo_names()])
-                raise UserError(f"no agent {self.agent!r}: neither zero, random, a shipped policy nor a path; {near}") from error
+                raise UserError(
+                    f"no agent {self.agent!r}: neither zero, random, a shipped policy nor a path; {near}"
+                ) from error
             raise
         return policy_agent(saved.policy, environment), (saved.params, saved.statistics)
 

@@ -35,7 +35,9 @@ class Replay:
 
         config = load_config(self.dump)
         if "recipe" not in config:
-            raise UserError(f"{self.dump} does not say which recipe it is of; give a folder <run>/nonfinite/iteration_...")
+            raise UserError(
+                f"{self.dump} does not say which recipe it is of; give a folder <run>/nonfinite/iteration_..."
+            )
         prepared = prepare(from_json(config["recipe"]), self.physics.backend, self.physics.threads)
         before = load_learner(self.dump, prepared.initial())
         note(f"iteration {int(before.iteration)}: compiling and running it again ...")
@@ -46,7 +48,8 @@ class Replay:
 
 def _report(before: TrainState, after: TrainState, metrics: dict[str, Any]) -> None:
     skipped = int(after.skipped) - int(before.skipped)
-    say(f"iteration {int(before.iteration)}: {skipped} updates were not finite and skipped, {int(after.updates) - int(before.updates)} taken")
+    taken = int(after.updates) - int(before.updates)
+    say(f"iteration {int(before.iteration)}: {skipped} updates were not finite and skipped, {taken} taken")
     # an episode's figure is empty, not wrong, where no episode ended in the rollout
     names = [name for name in not_finite(metrics) if not name.endswith("/episode_solved")]
     _say_list("figures", names)
@@ -54,7 +57,8 @@ def _report(before: TrainState, after: TrainState, metrics: dict[str, Any]) -> N
     _say_list("arrays of the state after", not_finite(after))
     diverged = {name: int(value) for name, value in metrics.items() if name.endswith("/diverged") and int(value)}
     for name, count in diverged.items():
-        say(f"physics: {count} environment steps of {name.removesuffix('/diverged')} diverged; those episodes were ended")
+        task = name.removesuffix("/diverged")
+        say(f"physics: {count} environment steps of {task} diverged; those episodes were ended")
 
 
 def not_finite(tree: Any) -> list[str]:

@@ -13,8 +13,8 @@ MJX_FLAG = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
 def prepare_jax(backend: str) -> None:
     """Set the environment variables of JAX that a back end of the physics wants; what the user set stays.
 
-    The compilation cache serves MJX alone: JAX never caches a program that calls back into Python, as the native back end
-    does, and the rest compiles faster than it is read.
+    The compilation cache serves MJX alone: JAX never caches a program that calls back into Python, as the native back
+    end does, and the rest compiles in a moment.
 
     Args:
         backend: "native" or "mjx".

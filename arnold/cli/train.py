@@ -63,7 +63,9 @@ class Train:
         from arnold.tasks import task
 
         if not self.name:
-            raise UserError("train what? give a recipe, a task or a task file; see `arnold list recipes`, `arnold list tasks`")
+            raise UserError(
+                "train what? give a recipe, a task or a task file; see `arnold list recipes`, `arnold list tasks`"
+            )
         reference = task_reference(self.name)
         recipe = EXPERTS.get(self.name) or ExpertRecipe(reference, steps=600_000)
         given = {f: getattr(self, f) for f in ("steps", "environments", "seed", "start_from")}

@@ -1,0 +1,1 @@
+"""Learning: rollouts, advantages, losses, and the one update that serves every regime."""

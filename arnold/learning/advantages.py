@@ -49,9 +49,9 @@ def values_after(values: jax.Array, newest: jax.Array, at_end: jax.Array, trunca
     """The value of the observation that each action led to, before any automatic reset (T, B).
 
     Where an episode was truncated this is the value of its final observation, and elsewhere that of the next step's
-    observation. A rollout is at most as long as the horizon and an environment cannot run out of time twice within a horizon,
-    however its first episode was staggered, so one final observation per environment is enough. Where an episode was
-    terminated the number is the next episode's and means nothing.
+    observation. A rollout is at most as long as the horizon and an environment cannot run out of time twice within a
+    horizon, however its first episode was staggered, so one final observation per environment is enough. Where an
+    episode was terminated the number is the next episode's and means nothing.
 
     Args:
         values: (T, B), of the observations that the actions were chosen on.

@@ -68,7 +68,7 @@ def regime(name: str) -> Regime:
 
 @dataclasses.dataclass(frozen=True)
 class LearnerConfig:
-    """Settings of the learner. Defaults are those of the specialists that ship; the reference's are in `PAPER_FAITHFUL`."""
+    """Settings of the learner, by default for specialists; the reference's are in `PAPER_FAITHFUL`."""
 
     regime: str = "ppo"
     """One of "bc", "obc", "obc_ppo", "ppo"."""

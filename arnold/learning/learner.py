@@ -1,8 +1,8 @@
 """The learner: one jitted iteration, and a state that holds everything.
 
-`Learner.train_iteration(state) -> state, metrics` rolls out, labels, estimates advantages and updates. BC, OBC, OBC-PPO, PPO and fine-tuning
-are the same iteration under other loss weights. Nothing lives outside the `TrainState`: a run resumed from it continues bit for bit on
-a CPU.
+`Learner.train_iteration(state) -> state, metrics` rolls out, labels, estimates advantages and updates. BC, OBC,
+OBC-PPO, PPO and fine-tuning are the same iteration under other loss weights. Nothing lives outside the `TrainState`:
+a run resumed from it continues bit for bit on a CPU.
 """
 
 from __future__ import annotations
@@ -102,18 +102,20 @@ class Learner:
         names = [lane.name for lane in self.lanes]
         for name in self.experts:
             if name not in names:
-                raise UserError(f"an expert was given for task {name!r}, which is not in the mixture; {did_you_mean(name, names)}")
+                near = did_you_mean(name, names)
+                raise UserError(f"an expert was given for task {name!r}, which is not in the mixture; {near}")
         if self.regime.needs_expert:
             for name in names:
                 if name not in self.experts:
                     raise UserError(
-                        f"regime {self.regime.name!r} needs an expert for task {name!r}; give one with --experts {name}=POLICY"
+                        f"regime {self.regime.name!r} needs an expert for task {name!r}; "
+                        f"give one with --experts {name}=POLICY"
                     )
         shortest = min(self.lanes, key=lambda lane: lane.environment.task.horizon)
         if self.config.rollout_steps > shortest.environment.task.horizon:
             raise UserError(
-                f"LearnerConfig.rollout_steps is {self.config.rollout_steps}; at most the shortest horizon of the mixture is "
-                f"accepted ({shortest.name}: {shortest.environment.task.horizon} control steps)"
+                f"LearnerConfig.rollout_steps is {self.config.rollout_steps}; at most the shortest horizon of the "
+                f"mixture is accepted ({shortest.name}: {shortest.environment.task.horizon} control steps)"
             )
         for lane in self.lanes:
             rows = lane.batch * self.config.rollout_steps
@@ -183,8 +185,9 @@ class Learner:
         """One rollout and its updates.
 
         Returns:
-            the state after, and metrics: per task ``<task>/solved`` (fraction of steps), ``<task>/reward`` (mean per step),
-            ``<task>/episode_solved`` (solved steps / horizon of the episodes that ended; NaN where none did), the loss parts, ...
+            the state after, and metrics: per task ``<task>/solved`` (fraction of steps), ``<task>/reward`` (mean per
+            step), ``<task>/episode_solved`` (solved steps / horizon of the episodes that ended; NaN where none did),
+            the loss parts, ...
         """
         return self._iterate(state, self._expert_params)
 
@@ -259,7 +262,13 @@ class Learner:
                 reward = jnp.clip(step.reward * factor, -10.0, 10.0) if self.config.normalise_reward else step.reward
                 following = values_after(step.value, after[n], at_end[n], step.truncated)
                 advantage, target = generalised_advantages(
-                    reward, step.value, following, step.terminated, step.truncated, self.config.discount, self.config.gae_lambda
+                    reward,
+                    step.value,
+                    following,
+                    step.terminated,
+                    step.truncated,
+                    self.config.discount,
+                    self.config.gae_lambda,
                 )
                 advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
                 parts = (step.observation, step.action, step.log_prob, advantage, target, step.label)
@@ -304,8 +313,8 @@ class Learner:
     def _begun_in_earnest(self, state: TrainState):
         """The optimiser's state; as the critic's warm-up ends, Adam's moments start afresh.
 
-        Adam divides by an average of squared gradients that it corrects for its age. For the parameters that stood still
-        the average is zero and old, the correction is gone, and the first steps would be several times too long.
+        Adam divides by an average of squared gradients that it corrects for its age. For the parameters that stood
+        still the average is zero and old, the correction is gone, and the first steps would be several times too long.
         """
         if not self.critic_warmup:
             return state.optimiser

@@ -1,7 +1,7 @@
 """The host's loop around the jitted iteration: logs, saves, resumes, stops cleanly, and keeps what went wrong.
 
-SIGTERM and Ctrl-C finish the iteration under way, save and return. After a few non-finite updates in a row the run stops and
-the state it happened from is written to ``<run>/nonfinite/``, which `arnold replay` runs again.
+SIGTERM and Ctrl-C finish the iteration under way, save and return. After a few non-finite updates in a row the run
+stops and the state it happened from is written to ``<run>/nonfinite/``, which `arnold replay` runs again.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def _stop_signals() -> Iterator[_Stop]:
 
 
 def _headline(learner: Learner, metrics: dict[str, float]) -> dict[str, float | str]:
-    """What the progress line shows: solved steps of each task, averaged where there are many, and the loss that matters."""
+    """What the progress line shows: solved steps, averaged over the tasks, and the loss that matters."""
     solved = [metrics[f"{lane.name}/solved"] for lane in learner.lanes]
     figures: dict[str, float | str] = {"solved": float(np.mean(solved))}
     for part in ("imitation", "kl"):
@@ -156,8 +156,10 @@ def _nonfinite(
     policy = {"params": before.params, "statistics": before.statistics}
     save_checkpoint(folder, policy=policy, config=policy_config, learner=before)
     run.wrote(folder)
-    bad = sorted(name for name, value in metrics.items() if not math.isfinite(value) and not name.endswith("/episode_solved"))
+    empty = "/episode_solved"  # not a number where no episode ended
+    bad = sorted(name for name, value in metrics.items() if not math.isfinite(value) and not name.endswith(empty))
     return UserError(
         f"training stopped: {in_a_row} updates in a row were not finite ({', '.join(bad) or 'gradients'}); "
-        f"the state before is in {folder}: look at it with `arnold replay {folder}`, lower the learning rate or check the task's reward"
+        f"the state before is in {folder}: look at it with `arnold replay {folder}`, lower the learning rate or "
+        "check the task's reward"
     )

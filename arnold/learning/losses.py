@@ -61,7 +61,7 @@ def clipped_surrogate(log_prob: jax.Array, rows: Rows, clip: float) -> jax.Array
 def total_loss(
     output: PolicyOutput, rows: Rows, weights: LossWeights, clip: float
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """The weighted loss () of one bucket and its parts, each a mean over the bucket's rows; a part without weight is not computed."""
+    """The weighted loss () of one bucket and its parts, means over its rows; a part without weight is not computed."""
     parts: dict[str, jax.Array] = {}
     loss = jnp.float32(0.0)
     if weights.imitation:

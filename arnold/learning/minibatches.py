@@ -9,7 +9,7 @@ from arnold.learning.losses import Rows
 
 
 def minibatches(rows: Rows, key: jax.Array, count: int) -> Rows:
-    """Rows in random order, each in at most one minibatch; the remainder of an uneven division waits for the next shuffle.
+    """Rows in random order, each in at most one minibatch; a remainder waits for the next shuffle.
 
     Args:
         rows: of a bucket, (N, R, ...). The N tasks are shuffled alike, so that each has its share of every minibatch.

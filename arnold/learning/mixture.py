@@ -1,7 +1,7 @@
 """Which tasks are trained together, with how many environments each, and how they fall into buckets of equal shape.
 
-No padding: tasks whose token tables have the same shapes share a *bucket* and one batched call; a mixed update is the sum over
-buckets.
+No padding: tasks whose token tables have the same shapes share a *bucket* and one batched call; a mixed update is the
+sum over buckets.
 """
 
 from __future__ import annotations
@@ -36,9 +36,14 @@ class Mixture:
         for name, environments in shares.items():
             other = names.setdefault(task(name).name, name)
             if other != name:
-                raise UserError(f"the mixture gives the same task twice, as {other!r} and as {name!r}; name it once, with all its environments")
+                raise UserError(
+                    f"the mixture gives the same task twice, as {other!r} and as {name!r}; "
+                    "name it once, with all its environments"
+                )
             if not isinstance(environments, int) or environments < 1:
-                raise UserError(f"the mixture gives task {name!r} {environments!r} environments; at least 1 is accepted")
+                raise UserError(
+                    f"the mixture gives task {name!r} {environments!r} environments; at least 1 is accepted"
+                )
         return cls(tuple(shares.items()))
 
     @property

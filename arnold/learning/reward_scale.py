@@ -11,7 +11,7 @@ import jax.numpy as jnp
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class RewardScale:
-    """Running variance of the discounted return of one task (the rule of OpenAI baselines' VecNormalize; the mean is kept)."""
+    """Running variance of one task's discounted return (OpenAI baselines' VecNormalize; the mean is kept)."""
 
     returns: jax.Array  # (B,) the discounted return of each environment so far
     count: jax.Array  # () float32

@@ -7,8 +7,8 @@ used in three steps, so that what is static is worked out once, on the host, and
 2. ``ids = policy.bind(tables)``: the words and signatures of the bucket's tokens as index arrays;
 3. ``output = policy.apply(params, statistics, ids, values)`` inside jit.
 
-Normalisation is part of the policy: ``apply`` takes raw values and the statistics that go with the parameters, and never
-changes them. Whoever trains updates them with :func:`arnold.policy.normaliser.update`.
+Normalisation is part of the policy: ``apply`` takes raw values and the statistics that go with the parameters, and
+never changes them. Whoever trains updates them with :func:`arnold.policy.normaliser.update`.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """Multi-head attention, written for the machine that has no accelerator as well.
 
-The parameters and the mathematics are those of ``torch.nn.MultiheadAttention``. Two things are done differently, both exact:
+The parameters and the mathematics are those of ``torch.nn.MultiheadAttention``. Two things are done differently, both
+exact:
 
-* On a CPU the product is written out with its own backward pass. XLA's automatic one transposes the (R, heads, Q, K) array of
-  probabilities, which costs more than the products themselves, and ``jax.nn.dot_product_attention`` does so even forwards.
-  Elsewhere ``jax.nn.dot_product_attention`` is called.
-* Few queries that read many tokens (latents, the value query) never project the tokens to keys and values: the query goes
-  through the transposed key weights instead, and the weighted sum of the tokens through the value weights. The products are
-  the same ones in another order; :func:`reads_unprojected` says when that is less work.
+* On a CPU the product is written out with its own backward pass. XLA's automatic one transposes the (R, heads, Q, K)
+  array of probabilities, which costs more than the products themselves, and ``jax.nn.dot_product_attention`` does so
+  even forwards. Elsewhere ``jax.nn.dot_product_attention`` is called.
+* Few queries that read many tokens (latents, the value query) never project the tokens to keys and values: the query
+  goes through the transposed key weights instead, and the weighted sum of the tokens through the value weights. The
+  products are the same ones in another order; :func:`reads_unprojected` says when that is less work.
 
 Axis letters: R rows, Q queries, K tokens, h heads, d features of a head, D = h * d.
 """
@@ -69,8 +70,8 @@ class Attention(nnx.Module):
     def _read_unprojected(self, query: jax.Array, memory: jax.Array) -> jax.Array:
         """Attention to tokens that are never projected; (N, Q, D) and (R, K, D) in, (R, Q, D) out.
 
-        With key = memory Wk + bk the score is query . key = (query Wk^T) . memory + const, and the constant drops out of
-        the softmax; with weights that sum to 1 the output is (weights memory) Wv + bv.
+        With key = memory Wk + bk the score is query . key = (query Wk^T) . memory + const, and the constant drops out
+        of the softmax; with weights that sum to 1 the output is (weights memory) Wv + bv.
         """
         rows, (queries, width) = memory.shape[0], query.shape[1:]
         heads = self.heads

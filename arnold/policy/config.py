@@ -1,7 +1,7 @@
 """Configurations that survive a round trip through JSON, and refuse what they do not know.
 
-A checkpoint stores the configuration of its policy as JSON. A field that this version of the library does not have would
-change the network silently if it were dropped, so reading is strict.
+A checkpoint stores the configuration of its policy as JSON. A field that this version of the library does not have
+would change the network silently if it were dropped, so reading is strict.
 """
 
 from __future__ import annotations

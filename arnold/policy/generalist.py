@@ -111,8 +111,8 @@ class TransformerActorCritic:
     ) -> tuple[TransformerActorCritic, Any, ObservationStatistics]:
         """Make the policy ready for tasks and bodies that it has never seen.
 
-        New words and quantities get fresh random vectors, new signatures fresh statistics; everything old is kept exactly, so
-        the outputs on old tasks do not change by a bit.
+        New words and quantities get fresh random vectors, new signatures fresh statistics; everything old is kept
+        exactly, so the outputs on old tasks do not change by a bit.
 
         Args:
             params: of this policy.

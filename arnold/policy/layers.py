@@ -1,11 +1,12 @@
 """Transformer layers: pre-LN encoder and decoder layers, and stacks of them.
 
-The layers are those of Vaswani et al. 2017 ("Attention is all you need") with the normalisation before each block (Xiong et
-al. 2020, "On layer normalization in the transformer architecture"): the parameters and the results of PyTorch's
-``TransformerEncoderLayer`` and ``TransformerDecoderLayer`` with ``norm_first=True`` and no dropout.
+The layers are those of Vaswani et al. 2017 ("Attention is all you need") with the normalisation before each block
+(Xiong et al. 2020, "On layer normalization in the transformer architecture"): the parameters and the results of
+PyTorch's ``TransformerEncoderLayer`` and ``TransformerDecoderLayer`` with ``norm_first=True`` and no dropout.
 
-A stack holds its layers' parameters with a leading layer axis and scans over it: one layer is compiled, not six, and XLA cannot
-fuse the additions of all residual blocks into one slow loop, which is what it does on a CPU with unrolled layers.
+A stack holds its layers' parameters with a leading layer axis and scans over it: one layer is compiled, not six, and
+XLA cannot fuse the additions of all residual blocks into one slow loop, which is what it does on a CPU with unrolled
+layers.
 
 Axis letters: R rows, Q queries, K tokens, D width, F width of the feed-forward block.
 """

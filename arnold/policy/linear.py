@@ -1,7 +1,7 @@
 """A linear layer whose weight gradient is quick on a CPU.
 
-XLA derives the weight gradient of ``x @ w`` as a product with a transposed copy of the large operand; written out as a sum over rows
-of both operands it needs no copy. The value and the gradients are the same.
+XLA derives the weight gradient of ``x @ w`` as a product with a transposed copy of the large operand; written out as a
+sum over rows of both operands it needs no copy. The value and the gradients are the same.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def _backward(saved: tuple[jax.Array, jax.Array], grad: jax.Array) -> tuple[jax.
 
 
 def _sum_over_rows(a: jax.Array, b: jax.Array) -> jax.Array:
-    """a^T b for a (R, I) and b (R, O), as a product whose narrower operand comes first: XLA's other order takes twice as long.
+    """a^T b for a (R, I) and b (R, O), as a product whose narrower operand comes first: XLA's other order takes twice
+    as long.
 
     The barrier keeps XLA from turning the transposed product back into the slow one.
     """

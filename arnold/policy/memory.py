@@ -1,8 +1,8 @@
 """What a layer stores between its forward and its backward pass, and what it computes again.
 
-Left to itself, automatic differentiation keeps every intermediate array of every layer. On a CPU writing them to fresh memory takes a
-fifth of a training step, on any machine it bounds the batch. Here a layer names what is dear to compute, the results of large
-products; normalisations and the like are computed again from them.
+Left to itself, automatic differentiation keeps every intermediate array of every layer. On a CPU writing them to fresh
+memory takes a fifth of a training step, on any machine it bounds the batch. Here a layer names what is dear to compute,
+the results of large products; normalisations and the like are computed again from them.
 """
 
 from __future__ import annotations

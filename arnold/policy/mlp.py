@@ -1,7 +1,7 @@
 """The experts' network: two plain trunks over one task's tokens, policy and value apart.
 
-A specialist needs no words at run time: its inputs are the normalised values of its own tokens in a fixed order. It keeps the
-interface of the transformer all the same, so one learner trains both and a distillation reads either.
+A specialist needs no words at run time: its inputs are the normalised values of its own tokens in a fixed order. It
+keeps the interface of the transformer all the same, so one learner trains both and a distillation reads either.
 """
 
 from __future__ import annotations

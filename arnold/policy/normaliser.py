@@ -1,12 +1,12 @@
 """Running mean and variance of every observation signature and history lag.
 
-Statistics are kept per *signature* (a token's set of words), not per position: the index finger's joint angle has one mean
-on every body and task that shows it, and statistics follow the words when a vocabulary grows. They are plain arrays in a
-pytree, are merged in any order, are saved with the policy and stand still during evaluation.
+Statistics are kept per *signature* (a token's set of words), not per position: the index finger's joint angle has one
+mean on every body and task that shows it, and statistics follow the words when a vocabulary grows. They are plain
+arrays in a pytree, are merged in any order, are saved with the policy and stand still during evaluation.
 
-The update is the parallel form of Welford's algorithm (Chan, Golub and LeVeque 1983, "Algorithms for computing the sample
-variance", eq. 1.5): a batch is first reduced to its own count, mean and sum of squared deviations, which is then merged.
-Nothing is ever subtracted from a large sum of squares, so float32 suffices.
+The update is the parallel form of Welford's algorithm (Chan, Golub and LeVeque 1983, "Algorithms for computing the
+sample variance", eq. 1.5): a batch is first reduced to its own count, mean and sum of squared deviations, which is then
+merged. Nothing is ever subtracted from a large sum of squares, so float32 suffices.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ CLIP = 10.0
 
 MIN_STD = 1e-3
 """The least standard deviation that a value is divided by, in the value's own unit (m, rad, rad/s, N, 1). A token that
-stood still while statistics were gathered would otherwise turn a deviation of a tenth of a millimetre into ten sigmas."""
+stood still while statistics were gathered would otherwise turn a deviation of a tenth of a millimetre into ten
+sigmas."""
 
 MIN_RELATIVE_STD = 1e-4
 """The same floor relative to the size of the mean, for values that are large and nearly constant."""

@@ -1,9 +1,10 @@
-"""From raw-valued tokens to vectors: what a token says (its values over the lags) plus what it is (the sum of its words).
+"""From raw-valued tokens to vectors: what a token says (its values over the lags) plus what it is (the sum of its
+words).
 
-Two granularities over the same observations. *Scalar*, the reference's: one vector per scalar, one shared linear map of its H
-lags. *Entity*: one vector per joint, muscle or site; each of its quantities has a linear map of its own and the results are added,
-so a muscle's length, velocity, force and activation are one vector instead of four. Entities are a static gather from the
-same values, so that environments do not know which granularity reads them.
+Two granularities over the same observations. *Scalar*, the reference's: one vector per scalar, one shared linear map of
+its H lags. *Entity*: one vector per joint, muscle or site; each of its quantities has a linear map of its own and the
+results are added, so a muscle's length, velocity, force and activation are one vector instead of four. Entities are a
+static gather from the same values, so that environments do not know which granularity reads them.
 
 Word sums depend on the task, never on the row: they are computed once per call.
 """

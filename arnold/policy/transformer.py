@@ -1,12 +1,13 @@
 """Arnold's network: an encoder over observation tokens, a decoder whose queries are the muscles' own word sums.
 
-Every token is its values plus the sum of its words, so the same weights read any body. The encoder turns K tokens into a memory;
-the action decoder asks it one question per muscle (the sum of that muscle's words) and a linear head answers with the mean
-action; a second decoder asks one question, the word ``value``. Source: the Arnold paper (arXiv:2508.18066).
+Every token is its values plus the sum of its words, so the same weights read any body. The encoder turns K tokens into
+a memory; the action decoder asks it one question per muscle (the sum of that muscle's words) and a linear head answers
+with the mean action; a second decoder asks one question, the word ``value``. Source: the Arnold paper
+(arXiv:2508.18066).
 
-Two encoders share one interface. *Full*: self-attention among all tokens, the paper's. *Latent*: a few learned latents read
-the tokens once by cross-attention (as in Perceiver, Jaegle et al. 2021) and think among themselves, so that the cost grows
-with the number of tokens only linearly.
+Two encoders share one interface. *Full*: self-attention among all tokens, the paper's. *Latent*: a few learned latents
+read the tokens once by cross-attention (as in Perceiver, Jaegle et al. 2021) and think among themselves, so that the
+cost grows with the number of tokens only linearly.
 
 This module is the network on index arrays; :mod:`arnold.policy.generalist` binds it to words.
 """
@@ -33,7 +34,8 @@ VALUE_ID = 1
 
 @dataclasses.dataclass(frozen=True)
 class TransformerConfig(JsonConfig):
-    """Sizes and choices of the network; the defaults are those of the preset ``small`` except where a preset says otherwise."""
+    """Sizes and choices of the network; the defaults are those of the preset ``small`` except where a preset says
+    otherwise."""
 
     granularity: str = "entity"
     """``scalar``: one token per number (the paper's). ``entity``: one token per joint, muscle or site."""
@@ -76,8 +78,9 @@ class TransformerConfig(JsonConfig):
     """Initial log standard deviation of every muscle's action. The reference starts at 0."""
 
     log_std_per_word: bool = True
-    """Add to the log standard deviation a learned number per word of the muscle, 0 at first, so that muscles can explore
-    differently and a new muscle starts from its known words. Paper-faithful: False, one number for all muscles."""
+    """Add to the log standard deviation a learned number per word of the muscle, 0 at first, so that muscles can
+    explore differently and a new muscle starts from its known words. Paper-faithful: False, one number for all
+    muscles."""
 
     def __post_init__(self) -> None:
         require_one_of("TransformerConfig.granularity", self.granularity, GRANULARITIES)

@@ -84,7 +84,9 @@ class NativePhysics:
         asked = jnp.concatenate([packed, jnp.where(needed, 1.0, 0.0)[..., None]], axis=-1)
         return _callback(self._host_forward, (*packed.shape[:-1], self._ns), asked)
 
-    def _evaluate_batch(self, size: int, batched: list[bool], packed: jax.Array, needed: jax.Array):
+    def _evaluate_batch(
+        self, size: int, batched: list[bool], packed: jax.Array, needed: jax.Array
+    ) -> tuple[jax.Array, bool]:
         """`_evaluate` under `jax.vmap`: in most steps of a batch no episode begins, and the host is not called."""
         packed = packed if batched[0] else jnp.broadcast_to(packed, (size, *packed.shape))
         needed = needed if batched[1] else jnp.broadcast_to(needed, (size, *needed.shape))

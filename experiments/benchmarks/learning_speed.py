@@ -1,7 +1,7 @@
 """Environment steps per second of whole training iterations: physics, policy, expert labels and update together.
 
-Two iterations that users wait for: on-policy behavioural cloning of the quickstart's mixture into one transformer, and PPO of an
-expert on the hand. Experts are untrained networks of the experts' size, because speed does not depend on their weights.
+Two iterations that users wait for: on-policy behavioural cloning of the quickstart's mixture into one transformer, and
+PPO of an expert on the hand. Experts are untrained networks of the experts' size: speed does not depend on weights.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import jax
 
 from arnold.errors import UserError
 from arnold.experiments.recipes import DISTILLATIONS, EXPERTS
-from arnold.experts import PolicyExpert
+from arnold.experts import Expert, PolicyExpert
 from arnold.learning.learner import Learner
 from arnold.learning.mixture import Mixture
 from arnold.policy.generalist import TransformerActorCritic
@@ -70,7 +70,7 @@ def _distillation(backend: str, threads: int | None) -> Learner:
     environments = [Environment(task, backend, threads) for task in mixture.tasks]
     tables = [(e.observation_table, e.action_table) for e in environments]
     policy = TransformerActorCritic.for_tasks(preset(recipe.preset), tables)
-    experts = {e.task.name: _untrained_expert(e) for e in environments}
+    experts: dict[str, Expert] = {e.task.name: _untrained_expert(e) for e in environments}
     return Learner(policy, mixture, recipe.learner, SCHEDULE_ITERATIONS, experts, backend, threads)
 
 

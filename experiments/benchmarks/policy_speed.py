@@ -1,9 +1,10 @@
 """How fast the policy is beside an equal model of PyTorch's own transformer layers, on the same CPU threads.
 
-Both models have the dimensions of one preset with the full encoder over scalar tokens, read the same batch of hand-sized
-observations (211 tokens, 39 muscles), and take the same training step: mean squared error on the mean actions and on the value,
-backward pass, Adam. The calls alternate, with a pause between them in which the other library's threads go to sleep; what is
-reported is the median over pairs, so that a machine shared with other work shifts both alike.
+Both models have the dimensions of one preset with the full encoder over scalar tokens, read the same batch of
+hand-sized observations (211 tokens, 39 muscles), and take the same training step: mean squared error on the mean
+actions and on the value, backward pass, Adam. The calls alternate, with a pause between them in which the other
+library's threads go to sleep; what is reported is the median over pairs, so that a machine shared with other work
+shifts both alike.
 """
 
 from __future__ import annotations
