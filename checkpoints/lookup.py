@@ -17,8 +17,8 @@ def resolve(name_or_path: str | Path, zoo: Path = ZOO_FOLDER) -> Path:
     """The checkpoint folder that ``name_or_path`` means.
 
     Args:
-        name_or_path: the name of a shipped policy, a checkpoint folder, a run (its newest good checkpoint is taken) or
-            a run's checkpoints folder. A bare name is looked up in the zoo first; write ``./name`` for a folder.
+        name_or_path: the name of a shipped policy, a checkpoint folder, a run (its newest good checkpoint is taken),
+            a run's checkpoints folder, or a folder of runs such as ``runs/<recipe>`` (the newest is taken). A bare name is looked up in the zoo first; write ``./name`` for a folder.
         zoo: where the shipped policies are.
 
     Returns:
@@ -38,6 +38,9 @@ def resolve(name_or_path: str | Path, zoo: Path = ZOO_FOLDER) -> Path:
         return path
     if (path / POINTER_FILE).is_file() or numbered(path):
         return _newest(path, path)
+    runs = _runs(path)
+    if runs:
+        return _newest(runs[-1] / RUN_CHECKPOINTS, runs[-1])
     raise UserError(_nothing_there(text, path, names))
 
 
@@ -56,11 +59,12 @@ def _nothing_there(text: str, path: Path, names: tuple[str, ...]) -> str:
             f"{path} is a file; a checkpoint is a folder with a {MANIFEST_FILE}; give that folder, a run or a zoo name"
         )
     if path.is_dir():
-        runs = sorted(inner.name for inner in path.iterdir() if (inner / RUN_CHECKPOINTS).is_dir())
-        hint = (
-            f"it holds {len(runs)} runs; give one, such as {path / runs[-1]}"
-            if runs
-            else "give one of these, or a zoo name"
-        )
-        return f"{path} is neither a checkpoint nor a run; {hint}"
+        return f"{path} is neither a checkpoint nor a run; give one of these, or a zoo name"
     return f"no policy {text!r}: no such folder, and no shipped policy of that name; {did_you_mean(path.name, names)}"
+
+
+def _runs(path: Path) -> list[Path]:
+    """The runs in a folder of runs, the oldest first (their names begin with their time)."""
+    if not path.is_dir():
+        return []
+    return sorted(inner for inner in path.iterdir() if (inner / RUN_CHECKPOINTS).is_dir())

@@ -40,7 +40,7 @@ class Ended(NamedTuple):
     def paths(self) -> list[Path]:
         """The paths at the end of the output."""
         lines = reversed(self.out.splitlines())
-        return list(itertools.takewhile(Path.exists, map(Path, lines)))[::-1]
+        return [Path(line) for line in itertools.takewhile(lambda line: line and Path(line).exists(), lines)][::-1]
 
     @property
     def complaint(self) -> str:

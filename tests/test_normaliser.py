@@ -91,9 +91,7 @@ def test_a_token_that_stood_still_does_not_blow_up_a_tiny_deviation(constant):
 def test_a_hundred_million_samples_leave_mean_and_variance_right(rows):
     ids = jnp.zeros((1, 1), jnp.int32)
     start = normaliser.init(1, 1)
-    seen = dataclasses.replace(
-        start, count=jnp.full((1,), 1e8), mean=jnp.full((1, 1), 5.0), m2=jnp.full((1, 1), 4e8)
-    )
+    seen = dataclasses.replace(start, count=jnp.full((1,), 1e8), mean=jnp.full((1, 1), 5.0), m2=jnp.full((1, 1), 4e8))
 
     def step(stats, key):
         values = 5.0 + 2.0 * jax.random.normal(key, (1, rows, 1, 1))

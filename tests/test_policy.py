@@ -220,7 +220,7 @@ def test_log_standard_deviations_add_the_words_of_each_muscle():
 @pytest.mark.parametrize(("granularity", "encoder"), COMBINATIONS)
 def test_every_combination_learns_to_imitate(granularity, encoder):
     loss, params = _imitation(granularity, encoder)
-    optimiser = optax.adam(1e-2)
+    optimiser = optax.adam(2e-3)
 
     @jax.jit
     def update(params, state, gradient):
@@ -228,11 +228,12 @@ def test_every_combination_learns_to_imitate(granularity, encoder):
         return optax.apply_updates(params, updates), state
 
     state, losses = optimiser.init(params), []
-    for _ in range(150):
+    for _ in range(200):
         value, gradient = loss(params)
         params, state = update(params, state, gradient)
         losses.append(float(value))
-    assert losses[-1] < 0.2 * losses[0]
+    assert losses[0] > 0.24  # what answering nothing costs
+    assert losses[-1] < 0.05
 
 
 def test_the_paper_preset_has_the_number_of_parameters_of_the_paper():

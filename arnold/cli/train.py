@@ -66,7 +66,7 @@ class Train:
             raise UserError(
                 "train what? give a recipe, a task or a task file; see `arnold list recipes`, `arnold list tasks`"
             )
-        reference = task_reference(self.name)
-        recipe = EXPERTS.get(self.name) or ExpertRecipe(reference, steps=600_000)
+        recipe = EXPERTS.get(self.name) or ExpertRecipe(task_reference(self.name), steps=600_000)
         given = {f: getattr(self, f) for f in ("steps", "environments", "seed", "start_from")}
-        return with_settings(with_given(recipe, **given), self.set), task(reference).name
+        label = self.name if self.name in EXPERTS else task(recipe.task).name
+        return with_settings(with_given(recipe, **given), self.set), label

@@ -88,7 +88,8 @@ class Attention(nnx.Module):
 def reads_unprojected(queries: int, width: int, heads: int) -> bool:
     """Whether reading tokens unprojected takes fewer multiplications than projecting them to keys and values.
 
-    Per token, projecting costs 2 D^2 + 2 Q D and reading unprojected 2 Q h D, so the latter is less when Q (h - 1) < D.
+    In units of D multiplications per token, over forward and backward pass: projecting costs 3 * 2 D and seven products
+    (two forward, five backward, the scores computed twice) of Q queries; unprojected, the seven are of Q h queries.
     """
     return 7 * queries * (heads - 1) < 6 * width
 

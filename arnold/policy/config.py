@@ -19,9 +19,7 @@ class JsonConfig:
 
     def to_json(self) -> dict[str, Any]:
         """The fields as values that :mod:`json` can write (tuples become lists)."""
-        return {
-            field.name: _to_json_value(getattr(self, field.name)) for field in dataclasses.fields(self)
-        }
+        return {field.name: _to_json_value(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

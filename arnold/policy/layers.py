@@ -127,9 +127,7 @@ class DecoderStack(nnx.Module):
         layers: how many, at least 1.
     """
 
-    def __init__(
-        self, width: int, heads: int, feedforward: int, layers: int, self_attention: bool, rngs: nnx.Rngs
-    ):
+    def __init__(self, width: int, heads: int, feedforward: int, layers: int, self_attention: bool, rngs: nnx.Rngs):
         def layer(rngs: nnx.Rngs) -> DecoderLayer:
             return DecoderLayer(width, heads, feedforward, self_attention, rngs)
 

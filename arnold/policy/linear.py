@@ -14,9 +14,7 @@ from flax.typing import Initializer
 class Linear(nnx.Module):
     """x @ kernel + bias over the last axis."""
 
-    def __init__(
-        self, inputs: int, outputs: int, kernel_init: Initializer, bias_init: Initializer, rngs: nnx.Rngs
-    ):
+    def __init__(self, inputs: int, outputs: int, kernel_init: Initializer, bias_init: Initializer, rngs: nnx.Rngs):
         self.kernel = nnx.Param(kernel_init(rngs.params(), (inputs, outputs)))
         self.bias = nnx.Param(bias_init(rngs.params(), (outputs,)))
 

@@ -88,9 +88,7 @@ class _MlpModule(nnx.Module):
 class MlpActorCritic:
     """An expert on one task: fixed observation and action tables, parameters kept outside (see ``ActorCritic``)."""
 
-    def __init__(
-        self, observation_table: TokenTable, action_table: TokenTable, config: MlpConfig | None = None
-    ):
+    def __init__(self, observation_table: TokenTable, action_table: TokenTable, config: MlpConfig | None = None):
         self.config = MlpConfig() if config is None else config
         self.observation_table = observation_table
         self.action_table = action_table
@@ -125,7 +123,7 @@ class MlpActorCritic:
             UserError: more than one task, or tables with missing or extra signatures.
         """
         if len(tasks) != 1:
-            raise UserError(f"an expert (MLP) acts in one task at a time, not in {len(tasks)}; give each its own expert")
+            raise UserError(f"an expert acts in one task at a time, not in {len(tasks)}; give each task its own expert")
         observation, action = tasks[0]
         signature_ids = _match("observation", self.observation_table, observation)
         outputs = _match("action", self.action_table, action)

@@ -136,7 +136,7 @@ class _Scanned:
 
 
 def _raw(env: Environment, model: mujoco.MjModel, states: np.ndarray, threads: int, calls: int) -> Contender:
-    """Raw `mujoco.rollout` with a persistent pool: ``calls`` calls a slice, each fed the state that the last reached."""
+    """Raw `mujoco.rollout` with a persistent pool: ``calls`` calls a slice, each fed the state last reached."""
     batch, skip = len(states), env.body.embodiment.frame_skip
     data = [mujoco.MjData(model) for _ in range(threads)]
     pool = mujoco.rollout.Rollout(nthread=threads)

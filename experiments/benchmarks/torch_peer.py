@@ -59,7 +59,9 @@ def _torch() -> Any:
     try:
         import torch
     except ImportError as error:
-        raise UserError("the policy benchmark compares with PyTorch, which is not installed: install the extra 'torch'") from error
+        raise UserError(
+            "the policy benchmark needs PyTorch, which is not installed: install the extra 'torch'"
+        ) from error
     return torch
 
 
