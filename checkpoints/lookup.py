@@ -17,8 +17,9 @@ def resolve(name_or_path: str | Path, zoo: Path = ZOO_FOLDER) -> Path:
     """The checkpoint folder that ``name_or_path`` means.
 
     Args:
-        name_or_path: the name of a shipped policy, a checkpoint folder, a run (its newest good checkpoint is taken),
-            a run's checkpoints folder, or a folder of runs such as ``runs/<recipe>`` (the newest is taken). A bare name is looked up in the zoo first; write ``./name`` for a folder.
+        name_or_path: the name of a shipped policy, a checkpoint folder, a run (its newest good checkpoint is taken), a
+            run's checkpoints folder, or a folder of runs such as ``runs/<recipe>`` (the newest is taken). A bare name
+            is looked up in the zoo first; write ``./name`` for a folder.
         zoo: where the shipped policies are.
 
     Returns:

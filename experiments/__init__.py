@@ -1,0 +1,1 @@
+"""What ships to be run: recipes and benchmarks."""

@@ -11,8 +11,8 @@ from arnold.errors import UserError, did_you_mean
 from arnold.learning.config import LearnerConfig
 from arnold.recipe import DistillRecipe, ExpertRecipe
 
-# A fingertip is brought to its target in a few control steps and held there; what separates good from very good is those few steps, so
-# the later stages discount more (0.95, 0.9): a step saved at the beginning then weighs more. The noise ends small, see LearnerConfig.log_std.
+# A fingertip is brought to its target in a few control steps and held there. What separates good from very good is
+# those few steps, so the later stages discount more: a step saved at the beginning then weighs more.
 _SECOND = LearnerConfig(minibatches=8, discount=0.95, log_std=(-1.5, -2.5))
 _FROM_INDEX = LearnerConfig(minibatches=8, discount=0.9, log_std=(-1.2, -3.0))
 

@@ -140,9 +140,7 @@ def learner(
 ) -> Learner:
     """A learner of one probe."""
     register_task(task)
-    return Learner(
-        network(task, hidden), Mixture.of({task.name: environments}), config, iterations, threads=1, **more
-    )
+    return Learner(network(task, hidden), Mixture.of({task.name: environments}), config, iterations, threads=1, **more)
 
 
 def trained(made: Learner, seed: int = 0):

@@ -28,7 +28,7 @@ ITERATIONS = 30
 PAIR = Probe(name="pair", body=TWO_MUSCLES, horizon=10, shows_muscles=True)
 
 # A user's own file: the elbow's pose task, which also hears a metronome.
-METRONOME = '''
+METRONOME = """
 import dataclasses
 import jax.numpy as jnp
 from arnold.tasks import Pose, register_task, task
@@ -46,7 +46,7 @@ class WithMetronome(Pose):
 elbow = task("elbow_pose")
 fields = {f.name: getattr(elbow, f.name) for f in dataclasses.fields(elbow)}
 register_task(WithMetronome(**{**fields, "name": "elbow_with_metronome"}))
-'''
+"""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -116,7 +116,11 @@ def test_a_mixture_without_an_expert_says_how_to_give_one():
 
 def test_fine_tuning_on_a_known_task_by_reward_adds_no_word(distilled):
     recipe = FinetuneRecipe(
-        checkpoint=str(distilled.trained.run.path), task="elbow_pose", steps=80, environments=8, critic_warmup=2,
+        checkpoint=str(distilled.trained.run.path),
+        task="elbow_pose",
+        steps=80,
+        environments=8,
+        critic_warmup=2,
         learner=LearnerConfig(rollout_steps=5, minibatches=2),
     )
     prepared = prepare(recipe, threads=1)
@@ -141,7 +145,11 @@ def tuned(distilled, tmp_path_factory):
     path = folder / "metronome.py"
     path.write_text(METRONOME)
     recipe = FinetuneRecipe(
-        checkpoint=str(distilled.trained.run.path), task=str(path), steps=80, environments=8, critic_warmup=1,
+        checkpoint=str(distilled.trained.run.path),
+        task=str(path),
+        steps=80,
+        environments=8,
+        critic_warmup=1,
         expert=save_expert(task(str(path)), folder / "expert"),
         learner=LearnerConfig(regime="obc_ppo", rollout_steps=5, epochs=1, minibatches=2),
     )
@@ -160,7 +168,8 @@ def test_a_new_task_s_words_are_added_and_everything_old_is_where_fine_tuning_st
     value = {"value_decoder", "value_head"}
     policy = {"action_decoder", "action_norm", "action_head", "encoder", "reader"}
     moved = {
-        name for name in policy | value
+        name
+        for name in policy | value
         if not all(map(np.array_equal, jax.tree.leaves(start[name]), jax.tree.leaves(warm[name])))
     }
     assert moved == value

@@ -24,11 +24,24 @@ pytestmark = pytest.mark.train
 
 DISCOUNT = 0.8
 VALUES = LearnerConfig(
-    rollout_steps=4, epochs=4, minibatches=1, learning_rate=0.3, final_learning_rate=1e-3, gradient_clip=1e3, value=1.0,
-    discount=DISCOUNT, log_std=(-1.0, -1.0), normalise_reward=False,
+    rollout_steps=4,
+    epochs=4,
+    minibatches=1,
+    learning_rate=0.3,
+    final_learning_rate=1e-3,
+    gradient_clip=1e3,
+    value=1.0,
+    discount=DISCOUNT,
+    log_std=(-1.0, -1.0),
+    normalise_reward=False,
 )
 ACTIONS = LearnerConfig(
-    rollout_steps=3, epochs=4, minibatches=2, learning_rate=0.03, final_learning_rate=1e-3, gradient_clip=10.0,
+    rollout_steps=3,
+    epochs=4,
+    minibatches=2,
+    learning_rate=0.03,
+    final_learning_rate=1e-3,
+    gradient_clip=10.0,
     log_std=(-0.7, -2.0),
 )
 
@@ -86,7 +99,8 @@ def student():
         patch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
         config = dataclasses.replace(VALUES, regime="obc", learning_rate=0.1)
         task = Probe(
-            name="script", horizon=4,
+            name="script",
+            horizon=4,
             rule=lambda m: Ruling(jnp.where(m.steps >= 2.0, 3.0, 0.0), failed=m.steps >= 2.0),
         )
         made = learner(task, config, iterations=80, experts={"script": ScriptedExpert(script)})
@@ -109,8 +123,14 @@ def test_a_terminated_episode_is_worth_its_discounted_rewards_and_nothing_more(s
 
 
 PLAIN = LearnerConfig(
-    rollout_steps=4, epochs=1, minibatches=1, learning_rate=0.01, final_learning_rate=0.005, log_std=(-0.5, -1.5),
-    entropy=1e-6, max_skipped=1,
+    rollout_steps=4,
+    epochs=1,
+    minibatches=1,
+    learning_rate=0.01,
+    final_learning_rate=0.005,
+    log_std=(-0.5, -1.5),
+    entropy=1e-6,
+    max_skipped=1,
 )
 WARMUP, ITERATIONS = 12, 14
 

@@ -307,7 +307,10 @@ def test_a_setting_that_cannot_be_is_refused_in_one_line(settings, said):
 
 def test_regimes_differ_only_in_weights_and_in_who_drives():
     assert {name: made.driver for name, made in REGIMES.items()} == {
-        "bc": "expert", "obc": "student", "obc_ppo": "student", "ppo": "student",
+        "bc": "expert",
+        "obc": "student",
+        "obc_ppo": "student",
+        "ppo": "student",
     }
     assert [made.name for made in REGIMES.values() if made.needs_expert] == ["bc", "obc", "obc_ppo"]
 

@@ -134,7 +134,11 @@ def test_samples_have_the_stated_spread_and_log_probability(rollouts):
 
 def test_tasks_of_equal_shape_share_a_bucket_and_others_do_not():
     for name, changes in {
-        "one": {}, "two": {}, "seen": {"shows_muscles": True}, "pair": {"body": probes.TWO_MUSCLES}, "more": {},
+        "one": {},
+        "two": {},
+        "seen": {"shows_muscles": True},
+        "pair": {"body": probes.TWO_MUSCLES},
+        "more": {},
     }.items():
         register_task(Probe(name=name, **changes))
     lanes = make_lanes(Mixture.of({"one": 4, "seen": 4, "two": 4, "pair": 4, "more": 8}), threads=1)

@@ -36,7 +36,7 @@ def generalised_advantages(
     continues = 1.0 - (terminated | truncated).astype(jnp.float32)
     errors = rewards + discount * alive * next_values - values
 
-    def backwards(later, step):
+    def backwards(later: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         error, goes_on = step
         advantage = error + discount * gae_lambda * goes_on * later
         return advantage, advantage

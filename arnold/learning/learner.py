@@ -145,7 +145,9 @@ class Learner:
         statistics = self.policy.init_statistics() if statistics is None else statistics
         return self._begin(params, statistics, env_key, key, self._expert_params)
 
-    def _beginning(self, params, statistics, env_key: jax.Array, key: jax.Array, expert_params) -> TrainState:
+    def _beginning(
+        self, params: Any, statistics: ObservationStatistics, env_key: jax.Array, key: jax.Array, expert_params: Any
+    ) -> TrainState:
         zero = jnp.int32(0)
         state = TrainState(
             params=params,
@@ -191,7 +193,7 @@ class Learner:
         """
         return self._iterate(state, self._expert_params)
 
-    def _iteration(self, state: TrainState, expert_params):
+    def _iteration(self, state: TrainState, expert_params: Any) -> tuple[TrainState, dict[str, jax.Array]]:
         key, rollout_key, shuffle_key = jax.random.split(state.key, 3)
         lanes, transitions = self._roll_out(state, expert_params, rollout_key)
         scales, rows = self._prepare(state, lanes, transitions)
@@ -207,7 +209,14 @@ class Learner:
         )
         return state, metrics
 
-    def _apply(self, params, statistics, iteration, index: int, observations: jax.Array) -> PolicyOutput:
+    def _apply(
+        self,
+        params: Any,
+        statistics: ObservationStatistics,
+        iteration: jax.Array,
+        index: int,
+        observations: jax.Array,
+    ) -> PolicyOutput:
         output = self.policy.apply(params, statistics, self._ids[index], observations)
         if self.config.log_std:
             start, end = self.config.log_std
@@ -215,8 +224,10 @@ class Learner:
             output = output._replace(log_std=jnp.full_like(output.log_std, start + (end - start) * progress))
         return output
 
-    def _roll_out(self, state: TrainState, expert_params, key: jax.Array):
-        def act(index, observations):
+    def _roll_out(
+        self, state: TrainState, expert_params: Any, key: jax.Array
+    ) -> tuple[dict[str, LaneState], dict[str, Transition]]:
+        def act(index: int, observations: jax.Array) -> PolicyOutput:
             return self._apply(state.params, state.statistics, state.iteration, index, observations)
 
         return roll_out(
@@ -244,7 +255,9 @@ class Learner:
             )
         return statistics
 
-    def _prepare(self, state: TrainState, lanes, transitions) -> tuple[dict[str, RewardScale], list[Rows]]:
+    def _prepare(
+        self, state: TrainState, lanes: dict[str, LaneState], transitions: dict[str, Transition]
+    ) -> tuple[dict[str, RewardScale], list[Rows]]:
         """Scaled rewards, advantages and targets; rows by bucket (N, T * B, ...)."""
         scales, rows = {}, []
         for index, bucket in enumerate(self.buckets):
@@ -278,8 +291,8 @@ class Learner:
 
     # ---- the update -------------------------------------------------------------------------------------------------
 
-    def _update(self, state: TrainState, rows: list[Rows], key: jax.Array):
-        def epoch(carried, epoch_key):
+    def _update(self, state: TrainState, rows: list[Rows], key: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:
+        def epoch(carried: Any, epoch_key: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
             shuffled = [
                 minibatches(bucket_rows, jax.random.fold_in(epoch_key, i), self.config.minibatches)
                 for i, bucket_rows in enumerate(rows)
@@ -294,7 +307,9 @@ class Learner:
         )
         return state, {name: jnp.mean(values) for name, values in parts.items()}
 
-    def _gradient_step(self, state: TrainState, carried, minibatch: list[Rows]):
+    def _gradient_step(
+        self, state: TrainState, carried: Any, minibatch: list[Rows]
+    ) -> tuple[Any, dict[str, jax.Array]]:
         params, optimiser, updates, skipped, in_a_row = carried
         (loss, parts), gradient = jax.value_and_grad(self._loss, has_aux=True)(params, state, minibatch)
         gradient = self._critic_only(gradient, state.iteration < self.critic_warmup)
@@ -310,7 +325,7 @@ class Learner:
         parts = {"loss": loss, "gradient_norm": optax.tree.norm(gradient), **parts}
         return (params, optimiser, updates + jnp.where(finite, 1, 0), skipped, in_a_row), parts
 
-    def _begun_in_earnest(self, state: TrainState):
+    def _begun_in_earnest(self, state: TrainState) -> Any:
         """The optimiser's state; as the critic's warm-up ends, Adam's moments start afresh.
 
         Adam divides by an average of squared gradients that it corrects for its age. For the parameters that stood
@@ -323,18 +338,18 @@ class Learner:
         over = state.iteration == self.critic_warmup
         return clip, (jax.tree.map(lambda new, old: jnp.where(over, new, old), fresh, moments), schedule)
 
-    def _critic_only(self, gradient, warming_up: jax.Array):
+    def _critic_only(self, gradient: Any, warming_up: jax.Array) -> Any:
         """While warming up, the gradient of the value's own parameters alone (those with ``value`` in their path)."""
         if not self.critic_warmup:
             return gradient
 
-        def keep(path, leaf):
+        def keep(path: Any, leaf: jax.Array) -> jax.Array:
             own = any("value" in str(getattr(part, "key", part)) for part in path)
             return leaf if own else jnp.where(warming_up, jnp.zeros_like(leaf), leaf)
 
         return jax.tree_util.tree_map_with_path(keep, gradient)
 
-    def _loss(self, params, state: TrainState, minibatch: list[Rows]):
+    def _loss(self, params: Any, state: TrainState, minibatch: list[Rows]) -> tuple[jax.Array, dict[str, jax.Array]]:
         outputs = [
             self._apply(params, state.statistics, state.iteration, index, rows.observation)
             for index, rows in enumerate(minibatch)

@@ -63,9 +63,12 @@ def train(
     """
     begun = saved = time.monotonic()
     first = done = int(state.iteration)
-    with _stop_signals() as stop, Progress(
-        learner.iterations * learner.steps_per_iteration, label=label, start=done * learner.steps_per_iteration
-    ) as progress:
+    with (
+        _stop_signals() as stop,
+        Progress(
+            learner.iterations * learner.steps_per_iteration, label=label, start=done * learner.steps_per_iteration
+        ) as progress,
+    ):
         if done < learner.iterations:
             progress.note("compiling the training iteration ...")
         while done < learner.iterations and not stop.asked:
@@ -120,7 +123,7 @@ def _stop_signals() -> Iterator[_Stop]:
     stop = _Stop()
     previous: dict[signal.Signals, Any] = {}
 
-    def ask(number, frame):
+    def ask(number: int, frame: object) -> None:
         stop.asked = True
         signal.signal(number, previous[signal.Signals(number)])
 

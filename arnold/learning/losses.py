@@ -93,7 +93,8 @@ def mixed_loss(
         clip: PPO's ratio clip.
     """
     total = sum(rows.target.size for rows in minibatch)
-    loss, merged = jnp.float32(0.0), {}
+    loss = jnp.float32(0.0)
+    merged: dict[str, jax.Array] = {}
     for output, rows in zip(outputs, minibatch, strict=True):
         share = rows.target.size / total
         bucket_loss, parts = total_loss(output, rows, weights, clip)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from arnold.errors import UserError
 from arnold.tasks import Environment, Task, task
+from arnold.vocab import TokenTable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Bucket:
         return self.lanes[0].batch
 
     @property
-    def tables(self):
+    def tables(self) -> list[tuple[TokenTable, TokenTable]]:
         """(observation table, action table) of each of the N lanes."""
         return [(lane.environment.observation_table, lane.environment.action_table) for lane in self.lanes]
 

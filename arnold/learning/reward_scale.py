@@ -40,7 +40,7 @@ def update_reward_scale(
         variance as it was.
     """
 
-    def forward(returns, step):
+    def forward(returns: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         reward, ended = step
         returns = discount * returns + reward
         return jnp.where(ended, 0.0, returns), returns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 from arnold.experts import Expert
 from arnold.learning.config import Regime
 from arnold.learning.losses import log_probability
-from arnold.learning.mixture import Bucket
+from arnold.learning.mixture import Bucket, Lane
 from arnold.policy.actor_critic import PolicyOutput
 from arnold.tasks import EnvState
 
@@ -47,7 +48,7 @@ class LaneState:
 
 def roll_out(
     buckets: tuple[Bucket, ...],
-    act,
+    act: Callable[[int, jax.Array], PolicyOutput],
     experts: dict[str, Expert],
     expert_params: dict[str, Any],
     regime: Regime,
@@ -73,7 +74,7 @@ def roll_out(
         the states after, and per task a `Transition` with a leading axis T.
     """
 
-    def step(carried, step_key):
+    def step(carried: dict[str, LaneState], step_key: jax.Array) -> tuple[dict[str, LaneState], dict[str, Transition]]:
         carried = dict(carried)
         transitions = {}
         for index, bucket in enumerate(buckets):
@@ -93,7 +94,15 @@ def roll_out(
     return jax.lax.scan(step, states, jax.random.split(key, steps))
 
 
-def _lane_step(lane, state: LaneState, choice, expert, params, regime: Regime, lags: int):
+def _lane_step(
+    lane: Lane,
+    state: LaneState,
+    choice: tuple[jax.Array, jax.Array, jax.Array, jax.Array],
+    expert: Expert | None,
+    params: Any,
+    regime: Regime,
+    lags: int,
+) -> tuple[LaneState, Transition]:
     mean, sampled, log_prob, value = choice
     carry, label = state.carry, jnp.zeros_like(mean)
     if expert is not None and regime.needs_expert:
