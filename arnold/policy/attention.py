@@ -137,8 +137,8 @@ def _backward(saved: tuple[jax.Array, ...], grad: jax.Array) -> tuple[jax.Array,
     # Operand order matters on a CPU: with the small operand first, XLA does not transpose the large one.
     return (
         jnp.einsum("rhqk,rhkd->rhqd", grad_scores, key),
-        jnp.einsum("rhqd,rhqk->rhkd", query, grad_scores),
-        jnp.einsum("rhqd,rhqk->rhkd", grad, probabilities),
+        jax.lax.optimization_barrier(jnp.einsum("rhqd,rhqk->rhdk", query, grad_scores)).swapaxes(-1, -2),
+        jax.lax.optimization_barrier(jnp.einsum("rhqd,rhqk->rhdk", grad, probabilities)).swapaxes(-1, -2),
     )
 
 

@@ -41,7 +41,8 @@ def _forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Arra
 
 def _backward(saved: tuple[jax.Array, jax.Array], grad: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, kernel = saved
-    # The barrier keeps the small transposition apart from the product, which is quicker on an operand that lies as it is read.
+    # The barrier keeps the small transposition apart from the product, which is quicker on an operand that lies as it
+    # is read.
     return grad @ jax.lax.optimization_barrier(kernel.T), _sum_over_rows(x, grad)
 
 

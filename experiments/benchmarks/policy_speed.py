@@ -23,6 +23,7 @@ import optax
 
 from arnold.errors import UserError
 from arnold.policy.generalist import TransformerActorCritic
+from arnold.policy.host_memory import keep_freed_memory
 from arnold.policy.presets import preset as policy_preset
 from arnold.policy.transformer import TransformerConfig
 from arnold.vocab import Token, TokenTable
@@ -76,6 +77,7 @@ def measure_policy_speed(batch: int = 32, repeats: int = 7, preset: str = "paper
         if number < 1:
             raise UserError(f"{name} is {number}; at least 1 is accepted")
     config = dataclasses.replace(policy_preset(preset), granularity="scalar", encoder="full")
+    keep_freed_memory()  # for both libraries alike
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     tables = hand_sized_tables()
     data = _random_batch(batch, config.lags)

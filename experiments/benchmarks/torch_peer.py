@@ -67,7 +67,7 @@ def _torch() -> Any:
 
 def _model(torch: Any, config: TransformerConfig, tables: tuple[TokenTable, TokenTable]) -> Any:
     """A module that maps values (B, K, H) to mean actions (B, M) and values (B,)."""
-    nn = torch.nn
+    nn: Any = torch.nn
     vocabulary = Vocabulary.of(tables)
     observation_words, action_words = (torch.from_numpy(table.word_ids(vocabulary)).long() for table in tables)
     sizes: dict[str, Any] = {
