@@ -24,6 +24,7 @@ DISTILLATION_LEARNER = LearnerConfig(
     learning_rate=2e-3,
     final_learning_rate=2e-5,
     log_std=(-2.0, -3.0),
+    value=0.0,  # its gradient would share the encoder and the norm's clip with the imitation, and nothing reads it yet
 )
 FINETUNING_LEARNER = LearnerConfig(minibatches=8, learning_rate=3e-4, log_std=(-1.5, -2.5))
 

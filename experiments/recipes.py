@@ -49,7 +49,7 @@ EXPERTS: dict[str, ExpertRecipe] = {
 DISTILLATIONS: dict[str, DistillRecipe] = {
     "quickstart": DistillRecipe(
         mixture=(("elbow_pose", 16), ("finger_reach", 16), ("hand_index_reach", 64)),
-        steps=192_000,
+        steps=144_000,
     ),
     "nine": DistillRecipe(
         mixture=(
