@@ -16,6 +16,7 @@ from arnold.checkpoints.restore import fill
 from arnold.errors import UserError
 
 CONFIG_FILE = "config.json"
+ORBAX_MARKER = "commit_success.txt"
 
 
 def save_checkpoint(
@@ -169,6 +170,10 @@ def _write_arrays(folder: Path, arrays: dict[str, np.ndarray]) -> None:
         raise
     except Exception as error:
         raise OSError((str(error).strip() or type(error).__name__).splitlines()[0][:300]) from error
+    # Orbax's mark of success names the folder that was written to, which is nobody's business once it is shared.
+    marker = folder / ORBAX_MARKER
+    if marker.exists():
+        marker.write_text("complete\n", encoding="utf-8")
 
 
 def _read_arrays(folder: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
