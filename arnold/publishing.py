@@ -122,6 +122,7 @@ def card(run: Run, saved: SavedPolicy, comparisons: list[Comparison]) -> dict[st
         "seed": settings["seed"],
         "steps": saved.config["environment_steps"],
         "wall_time_s": rows[-1]["wall_s"] if rows else None,
+        **({"trained_before": saved.config["earlier"]} if saved.config.get("earlier") else {}),
         "machine": run.manifest["machine"],
         "made": saved.config.get("made"),
         "settings": settings,

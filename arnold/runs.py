@@ -22,8 +22,9 @@ from arnold.checkpoints.durable import clear_leftovers, reported_writes
 from arnold.checkpoints.jsonfile import read_json, write_json
 from arnold.checkpoints.lookup import RUN_CHECKPOINTS
 from arnold.checkpoints.series import latest_checkpoint, save_step, step_of
+from arnold.checkpoints.zoo import CARD_FILE
 from arnold.errors import UserError
-from arnold.metric_log import MetricLog, flat_figures
+from arnold.metric_log import MetricLog, flat_figures, read_rows
 from arnold.metric_sinks import MetricSink, open_sink, require_sinks
 from arnold.provenance import config_hash, devices, git_revision, machine, package_versions
 
@@ -267,3 +268,18 @@ def _new_folder(parent: Path, name: str) -> Path:
         except FileExistsError:
             continue
     raise FileExistsError(17, "a thousand runs of this name exist", str(parent / name))
+
+
+def run_of(checkpoint: Path) -> Path | None:
+    """The run that a checkpoint's folder lies in; None for one outside a run."""
+    return checkpoint.parent.parent if checkpoint.parent.name == RUN_CHECKPOINTS else None
+
+
+def training_time_s(checkpoint: Path) -> float | None:
+    """Seconds of training that made a checkpoint, by its card or its run's metrics; None where neither says."""
+    if (checkpoint / CARD_FILE).is_file():
+        seconds = read_json(checkpoint / CARD_FILE, "the card").get("wall_time_s")
+        return None if seconds is None else float(seconds)
+    run = run_of(checkpoint)
+    rows = read_rows(run / "metrics.jsonl") if run else []
+    return float(rows[-1]["wall_s"]) if rows else None

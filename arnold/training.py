@@ -22,7 +22,7 @@ from arnold.policy.generalist import TransformerActorCritic
 from arnold.policy.mlp import MlpActorCritic
 from arnold.policy.presets import preset
 from arnold.recipe import DistillRecipe, ExpertRecipe, FinetuneRecipe, Recipe, from_json, to_json
-from arnold.runs import Run
+from arnold.runs import Run, training_time_s
 from arnold.saved_policy import SavedPolicy
 from arnold.tasks import Environment, Task, task
 
@@ -159,11 +159,27 @@ def _prepare_expert(recipe: ExpertRecipe, backend: str, threads: int | None) -> 
             f"an expert for {recipe.task!r} cannot start from {recipe.start_from!r}: its network has other sizes; "
             "start from an expert of the same body and the same kind of task"
         )
+    if sorted(start.policy.action_table.signatures) != sorted(policy.action_table.signatures):
+        raise UserError(
+            f"an expert for {recipe.task!r} cannot start from {recipe.start_from!r}: it drives other muscles; "
+            "start from an expert of the same body"
+        )
     # the same signatures keep their statistics, or the weights would read other numbers than they were trained on
     statistics = normaliser.remap(start.statistics, start.policy.signatures, policy.signatures)
+    about = {**_about(recipe), "earlier": stages(start)}
     return Prepared(
-        learner, (goal,), lambda: learner.initial_state(key, params=start.params, statistics=statistics), _about(recipe)
+        learner, (goal,), lambda: learner.initial_state(key, params=start.params, statistics=statistics), about
     )
+
+
+def stages(saved: SavedPolicy) -> list[dict[str, Any]]:
+    """The trainings that a policy went through, oldest first: task, steps, and seconds where they are known."""
+    last = {
+        "task": saved.config.get("recipe", {}).get("task", ", ".join(saved.tasks)),
+        "steps": saved.config.get("environment_steps", 0),
+        "wall_time_s": training_time_s(saved.source) if saved.source else None,
+    }
+    return [*saved.config.get("earlier", ()), last]
 
 
 def _prepare_distillation(recipe: DistillRecipe, backend: str, threads: int | None) -> Prepared:

@@ -5,51 +5,61 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from arnold.errors import UserError, did_you_mean
 from arnold.learning.config import LearnerConfig
 from arnold.recipe import DistillRecipe, ExpertRecipe
 
 # A fingertip is brought to its target in a few control steps and held there. What separates good from very good is
-# those few steps, so the later stages discount more: a step saved at the beginning then weighs more.
-_SECOND = LearnerConfig(minibatches=8, discount=0.95, log_std=(-1.5, -2.5))
-_FROM_INDEX = LearnerConfig(minibatches=8, discount=0.9, log_std=(-1.2, -3.0))
+# those few steps, so the later stages discount more (a step saved at the beginning then weighs more) and end with less
+# noise. The recipe of a task's shipped expert has the task's name; its earlier stages end in _first and _second.
+
+
+def _learner(discount: float, noise: tuple[float, float], learning_rate: float = 3e-4) -> LearnerConfig:
+    return LearnerConfig(minibatches=8, discount=discount, log_std=noise, learning_rate=learning_rate)
+
+
+def _stage(task: str, steps: int, start: str, learner: LearnerConfig) -> ExpertRecipe:
+    """One of several trainings of a task, begun where the recipe ``start`` ended."""
+    return ExpertRecipe(task, steps=steps, learner=learner, start_from=f"runs/{start}" if start else "")
+
 
 EXPERTS: dict[str, ExpertRecipe] = {
     "elbow_pose": ExpertRecipe("elbow_pose", steps=600_000),
-    "finger_pose": ExpertRecipe("finger_pose", steps=600_000),
-    "finger_reach": ExpertRecipe("finger_reach", steps=600_000),
-    "hand_pose": ExpertRecipe("hand_pose", steps=1_280_000),
+    "finger_pose": _stage("finger_pose", 2_000_000, "", _learner(0.95, (-0.5, -3.0))),
+    "finger_reach_first": _stage("finger_reach", 2_000_000, "", _learner(0.95, (-0.5, -3.0))),
+    "finger_reach": _stage("finger_reach", 3_000_000, "finger_reach_first", _learner(0.95, (-1.0, -3.2))),
+    "hand_pose": _stage("hand_pose", 1_280_000, "", _learner(0.95, (-0.7, -3.0))),
     "hand_index_reach_first": ExpertRecipe("hand_index_reach", steps=1_280_000),
-    "hand_index_reach": ExpertRecipe(
-        "hand_index_reach", steps=640_000, learner=_SECOND, start_from="runs/hand_index_reach_first"
+    "hand_index_reach_second": _stage(
+        "hand_index_reach", 640_000, "hand_index_reach_first", _learner(0.95, (-1.5, -2.5))
     ),
-    "hand_thumb_reach": ExpertRecipe(
-        "hand_thumb_reach",
-        steps=512_000,
-        learner=dataclasses.replace(_SECOND, log_std=(-0.9, -2.5)),
-        start_from="hand_index_reach",
+    "hand_index_reach": _stage(
+        "hand_index_reach", 640_000, "hand_index_reach_second", _learner(0.9, (-1.5, -3.2), 2e-4)
     ),
-    "hand_middle_reach": ExpertRecipe(
-        "hand_middle_reach",
-        steps=512_000,
-        learner=dataclasses.replace(_SECOND, log_std=(-1.2, -2.5)),
-        start_from="hand_index_reach",
+    "hand_thumb_reach_first": _stage(
+        "hand_thumb_reach", 512_000, "hand_index_reach_second", _learner(0.95, (-0.9, -2.5))
     ),
-    "hand_ring_reach": ExpertRecipe(
-        "hand_ring_reach", steps=512_000, learner=_FROM_INDEX, start_from="hand_index_reach"
+    "hand_thumb_reach_second": _stage(
+        "hand_thumb_reach", 1_280_000, "hand_thumb_reach_first", _learner(0.95, (-0.7, -3.0))
     ),
-    "hand_little_reach": ExpertRecipe(
-        "hand_little_reach", steps=512_000, learner=_FROM_INDEX, start_from="hand_index_reach"
+    "hand_thumb_reach": _stage("hand_thumb_reach", 1_280_000, "hand_thumb_reach_second", _learner(0.95, (-0.7, -3.0))),
+    "hand_middle_reach_first": _stage(
+        "hand_middle_reach", 512_000, "hand_index_reach_second", _learner(0.95, (-1.2, -2.5))
     ),
+    "hand_middle_reach": _stage("hand_middle_reach", 512_000, "hand_middle_reach_first", _learner(0.9, (-1.5, -3.3))),
+    "hand_ring_reach_first": _stage("hand_ring_reach", 512_000, "hand_index_reach_second", _learner(0.9, (-1.2, -3.0))),
+    "hand_ring_reach": _stage("hand_ring_reach", 640_000, "hand_ring_reach_first", _learner(0.9, (-1.2, -3.3))),
+    "hand_little_reach_first": _stage(
+        "hand_little_reach", 512_000, "hand_index_reach_second", _learner(0.9, (-1.2, -3.0))
+    ),
+    "hand_little_reach": _stage("hand_little_reach", 640_000, "hand_little_reach_first", _learner(0.9, (-1.2, -3.3))),
 }
-"""By recipe; the recipe of a task's shipped expert has the task's name, an earlier stage of it ends in ``_first``."""
+"""By recipe. A stage starts from the newest run of the one before it, under ``runs/``."""
 
 DISTILLATIONS: dict[str, DistillRecipe] = {
     "quickstart": DistillRecipe(
-        mixture=(("elbow_pose", 16), ("finger_reach", 16), ("hand_index_reach", 64)),
-        steps=144_000,
+        mixture=(("elbow_pose", 16), ("finger_reach", 32), ("hand_index_reach", 64)),
+        steps=224_000,
     ),
     "nine": DistillRecipe(
         mixture=(

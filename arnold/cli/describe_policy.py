@@ -8,11 +8,11 @@ from typing import Any
 
 from arnold.checkpoints import load_config, resolve, verify_checkpoint
 from arnold.checkpoints.jsonfile import read_json
-from arnold.checkpoints.lookup import RUN_CHECKPOINTS
 from arnold.checkpoints.zoo import CARD_FILE, zoo_names
 from arnold.cli.output import plain_table
 from arnold.metric_log import read_rows
 from arnold.progress import duration
+from arnold.runs import run_of, training_time_s
 
 
 def names() -> list[str]:
@@ -40,7 +40,8 @@ def lines(name_or_path: str) -> list[str]:
         f"made by: a recipe of kind {recipe.get('kind', '?')}, regime {settings.get('regime', '?')}, "
         f"seed {recipe.get('seed', '?')}, on {config.get('made', '?')}",
         f"trained for: {config.get('environment_steps', 0):,} environment steps{_wall_time(folder)}",
-        *(["can resume: yes, with --resume"] if "learner" in manifest.items and _run_of(folder) else []),
+        *_before(config),
+        *(["can resume: yes, with --resume"] if "learner" in manifest.items and run_of(folder) else []),
         "",
         *_how_well(folder),
     ]
@@ -65,18 +66,16 @@ def _size(shape: tuple[int, ...]) -> int:
     return count
 
 
-def _run_of(folder: Path) -> Path | None:
-    """The run that a checkpoint lies in."""
-    return folder.parent.parent if folder.parent.name == RUN_CHECKPOINTS else None
-
-
 def _wall_time(folder: Path) -> str:
-    if (folder / CARD_FILE).is_file():
-        card = read_json(folder / CARD_FILE, "the card")
-        return f" in {duration(card['wall_time_s'])} ({card['machine']})" if card.get("wall_time_s") else ""
-    run = _run_of(folder)
-    rows = read_rows(run / "metrics.jsonl") if run else []
-    return f" in {duration(rows[-1]['wall_s'])}" if rows else ""
+    seconds = training_time_s(folder)
+    machine = read_json(folder / CARD_FILE, "the card")["machine"] if (folder / CARD_FILE).is_file() else ""
+    return (f" in {duration(seconds)}" if seconds else "") + (f" ({machine})" if machine else "")
+
+
+def _before(config: dict[str, Any]) -> list[str]:
+    """A line about the trainings before this one, if there were any."""
+    said = [f"{stage['steps']:,} on {stage['task']}" for stage in config.get("earlier", ())]
+    return [f"and before that: {', then '.join(said)}"] if said else []
 
 
 def _how_well(folder: Path) -> list[str]:
@@ -84,7 +83,7 @@ def _how_well(folder: Path) -> list[str]:
     if (folder / CARD_FILE).is_file():
         evaluation = read_json(folder / CARD_FILE, "the card")["evaluation"]
         return [f"evaluation ({_conditions(evaluation)}):", _table(evaluation)]
-    run = _run_of(folder)
+    run = run_of(folder)
     if run is None:
         return ["not evaluated; see `arnold evaluate`"]
     evaluated = sorted((run / "eval").glob("**/evaluation.json"), key=lambda path: path.stat().st_mtime)

@@ -83,9 +83,8 @@ class TransformerActorCritic:
         rows = [[self._signature_ids[signature] for signature in table.signatures] for table in observations]
         return TransformerTokenIds(
             signature_ids=jnp.asarray(np.array(rows, dtype=np.int32)),
-            observation_words=self._word_ids(observations),
             action_words=self._word_ids(actions),
-            groups=self._groups(observations) if self.config.granularity == "entity" else (),
+            groups=self._groups(observations) if self.config.granularity == "entity" else self._scalars(observations),
         )
 
     def apply(
@@ -147,6 +146,12 @@ class TransformerActorCritic:
     def _word_ids(self, tables: Sequence[TokenTable]) -> jax.Array:
         """int32 (N, K, W), padded to the longest token of all tables."""
         return jnp.asarray(_padded([table.word_ids(self.vocabulary) for table in tables]))
+
+    def _scalars(self, tables: Sequence[TokenTable]) -> tuple[GroupIds, ...]:
+        """One group in which every scalar is a token of one quantity."""
+        tasks, tokens = len(tables), len(tables[0])
+        index = jnp.broadcast_to(jnp.arange(tokens, dtype=jnp.int32).reshape(1, -1, 1), (tasks, tokens, 1))
+        return (GroupIds(self._word_ids(tables), index, jnp.zeros((tasks, 1), jnp.int32)),)
 
     def _groups(self, tables: Sequence[TokenTable]) -> tuple[GroupIds, ...]:
         """The entity groups of N tables, task by task in the same order of groups."""

@@ -10,9 +10,18 @@ from arnold.policy.transformer import TransformerConfig
 PRESETS = MappingProxyType(
     {
         # Everything present, as small as attention can be: for tests and for trying a recipe.
-        "tiny": TransformerConfig(width=16, heads=2, feedforward=32, layers=1, decoder_layers=1, latents=4),
+        "tiny": TransformerConfig(width=16, heads=2, feedforward=32, layers=1, decoder_layers=1, latents=4, lags=1),
         # Nine tasks in minutes on two CPU cores.
-        "small": TransformerConfig(width=64, heads=4, feedforward=256, layers=2, decoder_layers=2, latents=16),
+        "small": TransformerConfig(
+            width=64,
+            heads=4,
+            feedforward=256,
+            layers=2,
+            decoder_layers=1,
+            latents=16,
+            lags=1,
+            muscle_self_attention=False,
+        ),
         # arXiv:2508.18066; its one global log standard deviation, and not its accidents (see ``shared_final_norm``).
         "paper": TransformerConfig(
             granularity="scalar",
@@ -22,6 +31,8 @@ PRESETS = MappingProxyType(
             feedforward=512,
             layers=6,
             decoder_layers=6,
+            lags=6,
+            word_gates=False,
             init_log_std=0.0,
             log_std_per_word=False,
         ),

@@ -1,12 +1,17 @@
-"""From raw-valued tokens to vectors: what a token says (its values over the lags) plus what it is (the sum of its
+"""From raw-valued tokens to vectors: what a token says (its values over the lags) and what it is (the sum of its
 words).
 
-Two granularities over the same observations. *Scalar*, the reference's: one vector per scalar, one shared linear map of
-its H lags. *Entity*: one vector per joint, muscle or site; each of its quantities has a linear map of its own and the
-results are added, so a muscle's length, velocity, force and activation are one vector instead of four. Entities are a
+Two granularities over the same observations. *Scalar*, the reference's: one token per number, one linear map of its H
+lags for all. *Entity*: one token per joint, muscle or site; each of its quantities has a linear map of its own and the
+results are added, so a muscle's length, velocity, force and activation are one token instead of four. Either is a
 static gather from the same values, so that environments do not know which granularity reads them.
 
-Word sums depend on the task, never on the row: they are computed once per call.
+The reference adds what a token is to what it says. Attention then averages many tokens whose values all point the same
+way, and a network of a few layers takes long to tell them apart. With *word gates* the words also multiply: each token
+says its values along a direction of its own (feature-wise modulation, Perez et al. 2018, arXiv:1709.07871), which is a
+function of its words and of nothing else.
+
+Words depend on the task, never on the row: whatever is a function of words alone is computed once per call.
 """
 
 from __future__ import annotations
@@ -17,7 +22,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from arnold.policy.initialise import linear, xavier_uniform
+from arnold.policy.initialise import xavier_uniform
+
+WORD_FREQUENCY = 4.0
+"""Initial frequency of the word features: tokens that share most of their words (two muscles of one hand: a cosine of
+0.7) start with nearly orthogonal features, and so with directions of their own."""
 
 
 @jax.tree_util.register_dataclass
@@ -52,47 +61,75 @@ def masked_sum(table: jax.Array, word_ids: jax.Array) -> jax.Array:
     return jnp.where((word_ids > 0)[..., None], rows, 0.0).sum(axis=-2)
 
 
-class ScalarTokeniser(nnx.Module):
-    """One shared linear map H -> D for every token."""
-
-    def __init__(self, lags: int, width: int, rngs: nnx.Rngs):
-        self.projection = linear(lags, width, rngs)
-
-    def __call__(self, values: jax.Array, words: jax.Array) -> jax.Array:
-        """Normalised values (N, B, K, H) and word sums (N, K, D) in, tokens (N, B, K, D) out."""
-        return self.projection(values) + words[:, None]
+def to_unit_rms(x: jax.Array) -> jax.Array:
+    """x (..., D) scaled to a root mean square of 1 over the last axis."""
+    return x * jax.lax.rsqrt(jnp.square(x).mean(axis=-1, keepdims=True) + 1e-6)
 
 
-class EntityTokeniser(nnx.Module):
-    """One linear map H -> D per quantity, added up over the quantities of an entity.
+class WordFeatures(nnx.Module):
+    """A function of word sums that tells apart tokens which share most of their words.
+
+    Sines of random projections and a linear map of them: the random Fourier features of Rahimi and Recht 2007
+    ("Random features for large-scale kernel machines"), with trained weights.
 
     Args:
-        quantities: Q, how many quantities the policy knows.
-        lags: H.
         width: D.
+        scale: root mean square of the results at the start.
     """
 
-    def __init__(self, quantities: int, lags: int, width: int, rngs: nnx.Rngs):
-        # fan-in is the H lags of one quantity: batch_axis keeps the Q maps apart.
-        initialise = nnx.initializers.variance_scaling(1.0, "fan_avg", "uniform", batch_axis=0)
+    def __init__(self, width: int, scale: float, rngs: nnx.Rngs):
+        features = 4 * width
+        normal = nnx.initializers.normal
+        self.frequencies = nnx.Param(normal(WORD_FREQUENCY * width**-0.5)(rngs.params(), (width, features)))
+        self.phases = nnx.Param(jax.random.uniform(rngs.params(), (features,), minval=-jnp.pi, maxval=jnp.pi))
+        # A sine of random phase has a mean square of a half.
+        self.kernel = nnx.Param(normal(scale * (2.0 / features) ** 0.5)(rngs.params(), (features, width)))
+
+    def __call__(self, words: jax.Array) -> jax.Array:
+        """Word sums (N, E, D) in, (N, E, D) out."""
+        angles = to_unit_rms(words) @ self.frequencies[...] + self.phases.reshape(1, 1, -1)
+        return jnp.sin(angles) @ self.kernel[...]
+
+
+class Tokeniser(nnx.Module):
+    """One linear map H -> D per quantity, added up over the quantities of a token, and gated by its words.
+
+    Args:
+        quantities: Q, how many linear maps there are (one in scalar granularity).
+        lags: H.
+        width: D.
+        word_gates: whether a token's words multiply what it says, feature by feature.
+    """
+
+    def __init__(self, quantities: int, lags: int, width: int, word_gates: bool, rngs: nnx.Rngs):
+        # Fans count the H lags of one quantity: batch_axis keeps the Q maps apart. With gates a quantity of variance 1
+        # says a vector of variance 1.
+        mode = "fan_in" if word_gates else "fan_avg"
+        initialise = nnx.initializers.variance_scaling(1.0, mode, "uniform", batch_axis=0)
         self.maps = nnx.Param(initialise(rngs.params(), (quantities, lags, width), jnp.float32))
-        self.bias = nnx.Param(jnp.zeros((width,), jnp.float32))
+        if word_gates:
+            self.gates = WordFeatures(width, 1.0, rngs)
+        self.gated = word_gates
 
-    def __call__(self, values: jax.Array, groups: tuple[tuple[GroupIds, jax.Array], ...]) -> jax.Array:
-        """Tokens (N, B, sum of E, D) of normalised values (N, B, K, H).
+    def tokens(self, values: jax.Array, ids: GroupIds, words: jax.Array) -> jax.Array:
+        """What each token of a group says, (N, B, E, D), of normalised values (N, B, K, H) and word sums (N, E, D)."""
+        gathered = values_of(values, ids)
+        tasks, rows, entities, inputs = gathered.shape
+        maps = self.maps[...][ids.quantities].reshape(tasks, inputs, -1)
+        said = jnp.einsum("nri,nid->nrd", gathered.reshape(tasks, rows * entities, inputs), maps)
+        said = said.reshape(tasks, rows, entities, -1)
+        return said * self.gates(words)[:, None] if self.gated else said
 
-        Args:
-            values: normalised.
-            groups: each group's ids and word sums (N, E, D).
-        """
-        return jnp.concatenate([self._group(values, ids, words) for ids, words in groups], axis=2)
+    def directions(self, ids: GroupIds, words: jax.Array) -> jax.Array:
+        """What one unit of each value says, (N, E, C * H, D): ``tokens`` is the sum of values times directions."""
+        maps = self.maps[...][ids.quantities]
+        maps = maps.reshape(maps.shape[0], 1, -1, maps.shape[-1])
+        if not self.gated:
+            return jnp.broadcast_to(maps, (*words.shape[:2], *maps.shape[2:]))
+        return maps * self.gates(words)[:, :, None]
 
-    def _group(self, values: jax.Array, ids: GroupIds, words: jax.Array) -> jax.Array:
-        """The tokens (N, B, E, D) of one group."""
-        tasks, rows, _, lags = values.shape
-        entities, channels = ids.index.shape[1:]
-        gathered = jax.vmap(lambda of_task, index: of_task[:, index])(values, ids.index)  # (N, B, E, C, H)
-        gathered = gathered.reshape(tasks, rows * entities, channels * lags)
-        maps = self.maps[...][ids.quantities].reshape(tasks, channels * lags, -1)
-        tokens = jnp.einsum("nri,nid->nrd", gathered, maps).reshape(tasks, rows, entities, -1)
-        return tokens + (words + self.bias.reshape(1, 1, -1))[:, None]
+
+def values_of(values: jax.Array, ids: GroupIds) -> jax.Array:
+    """The values of a group's tokens, (N, B, E, C * H), among all values (N, B, K, H)."""
+    gathered = jax.vmap(lambda of_task, index: of_task[:, index])(values, ids.index)  # (N, B, E, C, H)
+    return gathered.reshape(*gathered.shape[:3], -1)

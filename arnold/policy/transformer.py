@@ -1,13 +1,13 @@
 """Arnold's network: an encoder over observation tokens, a decoder whose queries are the muscles' own word sums.
 
-Every token is its values plus the sum of its words, so the same weights read any body. The encoder turns K tokens into
+Every token is its values and the sum of its words, so the same weights read any body. The encoder turns K tokens into
 a memory; the action decoder asks it one question per muscle (the sum of that muscle's words) and a linear head answers
 with the mean action; a second decoder asks one question, the word ``value``. Source: the Arnold paper
 (arXiv:2508.18066).
 
 Two encoders share one interface. *Full*: self-attention among all tokens, the paper's. *Latent*: a few learned latents
-read the tokens once by cross-attention (as in Perceiver, Jaegle et al. 2021) and think among themselves, so that the
-cost grows with the number of tokens only linearly.
+choose by words what they read, read it once (after Perceiver, Jaegle et al. 2021) and think among themselves, so that
+the cost grows with the number of tokens only linearly.
 
 This module is the network on index arrays; :mod:`arnold.policy.generalist` binds it to words.
 """
@@ -15,6 +15,7 @@ This module is the network on index arrays; :mod:`arnold.policy.generalist` bind
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -22,9 +23,17 @@ from flax import nnx
 
 from arnold.errors import UserError
 from arnold.policy.config import JsonConfig, require_at_least, require_one_of
-from arnold.policy.initialise import head, xavier_uniform
-from arnold.policy.layers import DecoderLayer, DecoderStack, EncoderStack, LayerNorm
-from arnold.policy.tokeniser import EntityTokeniser, GroupIds, ScalarTokeniser, WordEmbeddings, masked_sum
+from arnold.policy.initialise import head, linear
+from arnold.policy.layers import DecoderStack, EncoderStack, LayerNorm
+from arnold.policy.tokeniser import (
+    GroupIds,
+    Tokeniser,
+    WordEmbeddings,
+    WordFeatures,
+    masked_sum,
+    to_unit_rms,
+    values_of,
+)
 
 GRANULARITIES = ("scalar", "entity")
 ENCODERS = ("full", "latent")
@@ -64,6 +73,11 @@ class TransformerConfig(JsonConfig):
     lags: int = 6
     """H, how many of the newest history lags a token shows."""
 
+    word_gates: bool = True
+    """Words also multiply: a token says its values along a direction made of its words, and a muscle's mean action is
+    read out along a direction made of the muscle's words (see `tokeniser`). Paper-faithful: False, words are added only
+    and all muscles share one linear head."""
+
     muscle_self_attention: bool = True
     """Whether the muscles' queries see each other (the paper's). Its cost grows with the square of the muscles; without
     it each muscle's action is read from the memory alone."""
@@ -101,9 +115,8 @@ class TransformerTokenIds:
     """A bucket's tokens as index arrays: N tasks, K observation tokens, M muscles, W words per token at most."""
 
     signature_ids: jax.Array  # (N, K) int32, rows of the observation statistics
-    observation_words: jax.Array  # (N, K, W) int32, padded with 0
     action_words: jax.Array  # (N, M, W) int32, padded with 0
-    groups: tuple[GroupIds, ...]  # the entity groups; empty in scalar granularity
+    groups: tuple[GroupIds, ...]  # the tokens by the quantities that they have
 
 
 class TransformerModule(nnx.Module):
@@ -120,12 +133,12 @@ class TransformerModule(nnx.Module):
         c = config
         self.config = c
         self.embeddings = WordEmbeddings(words, c.width, rngs)
-        if c.granularity == "scalar":
-            self.scalar_tokeniser = ScalarTokeniser(c.lags, c.width, rngs)
-        else:
-            self.entity_tokeniser = EntityTokeniser(quantities, c.lags, c.width, rngs)
+        maps = quantities if c.granularity == "entity" else 1
+        self.tokeniser = Tokeniser(maps, c.lags, c.width, c.word_gates, rngs)
         if c.encoder == "latent":
             self.reader = LatentReader(c, rngs)
+        else:
+            self.token_bias = nnx.Param(jnp.zeros((c.width,), jnp.float32))
         self.encoder = EncoderStack(c.width, c.heads, c.feedforward, c.layers, rngs)
 
         def decoder(self_attention: bool) -> DecoderStack:
@@ -138,6 +151,8 @@ class TransformerModule(nnx.Module):
         if not c.shared_final_norm:
             self.value_norm = LayerNorm(c.width)
         self.action_head = head(c.width, rngs)
+        if c.word_gates:
+            self.read_out = WordFeatures(c.width, 0.3 * c.width**-0.5, rngs)
         self.value_head = head(c.width, rngs)
         self.log_std = nnx.Param(jnp.asarray(c.init_log_std, jnp.float32))
         if c.log_std_per_word:
@@ -148,27 +163,29 @@ class TransformerModule(nnx.Module):
         tasks, rows = values.shape[:2]
         memory = self.encode(ids, values)
         muscles = self.embeddings.sums(ids.action_words)
-        actions = self.action_norm(self.action_decoder(muscles, memory))
-        query = self.embeddings.table[VALUE_ID].reshape(1, 1, -1)
+        value = self.embeddings.table[VALUE_ID].reshape(1, 1, -1)
+        actions = self.action_norm(self.action_decoder(self.scaled(muscles), memory))
         value_decoder = self.action_decoder if self.config.share_decoder else self.value_decoder
         value_norm = self.action_norm if self.config.shared_final_norm else self.value_norm
-        judged = value_norm(value_decoder(query, memory))
+        judged = value_norm(value_decoder(self.scaled(value), memory))
         mean = self.action_head(actions).reshape(tasks, rows, -1)
+        if self.config.word_gates:
+            read_out = self.read_out(muscles)
+            mean += jnp.einsum("nbmd,nmd->nbm", actions.reshape(tasks, rows, *actions.shape[1:]), read_out)
         return mean, self.log_stds(ids.action_words), self.value_head(judged).reshape(tasks, rows)
 
     def encode(self, ids: TransformerTokenIds, values: jax.Array) -> jax.Array:
         """The memory (N * B, K or L, D) that the decoders read."""
-        tokens = self.tokens(ids, values)
-        tokens = tokens.reshape(-1, *tokens.shape[2:])
+        groups = [(group, self.embeddings.sums(group.words)) for group in ids.groups]
         if self.config.encoder == "latent":
-            tokens = self.reader(tokens)
-        return self.encoder(tokens)
+            return self.encoder(self.reader(self.tokeniser, values, groups))
+        tokens = [self.tokeniser.tokens(values, group, words) + self.scaled(words)[:, None] for group, words in groups]
+        joined = jnp.concatenate(tokens, axis=2) + self.token_bias.reshape(1, 1, 1, -1)
+        return self.encoder(joined.reshape(-1, *joined.shape[2:]))
 
-    def tokens(self, ids: TransformerTokenIds, values: jax.Array) -> jax.Array:
-        """What each token says and is: (N, B, K, D), or (N, B, E, D) with E entities."""
-        if self.config.granularity == "scalar":
-            return self.scalar_tokeniser(values, self.embeddings.sums(ids.observation_words))
-        return self.entity_tokeniser(values, tuple((group, self.embeddings.sums(group.words)) for group in ids.groups))
+    def scaled(self, words: jax.Array) -> jax.Array:
+        """Word sums (..., D) as tokens and queries start from them: with word gates, of unit size."""
+        return to_unit_rms(words) if self.config.word_gates else words
 
     def log_stds(self, action_words: jax.Array) -> jax.Array:
         """The log standard deviation of each muscle's action, (N, M)."""
@@ -179,14 +196,51 @@ class TransformerModule(nnx.Module):
 
 
 class LatentReader(nnx.Module):
-    """L learned latents read each row's tokens by cross-attention."""
+    """L learned latents read each row's tokens.
+
+    Which tokens a latent reads, and how much of each, is attention of learned queries to keys made of the tokens'
+    words; what it reads is what they say. The weights are thus a task's, not a row's, and the whole reading is one
+    linear map of the row's values, computed once per call. Weights are scaled to a sum of squares of 1, not a sum of 1:
+    what is read of independent values of variance 1 has variance 1, whether a latent reads one token or all.
+    """
 
     def __init__(self, config: TransformerConfig, rngs: nnx.Rngs):
         c = config
-        self.latents = nnx.Param(xavier_uniform(rngs.params(), (c.latents, c.width), jnp.float32))
-        self.token_norm = LayerNorm(c.width)
-        self.read = DecoderLayer(c.width, c.heads, c.feedforward, False, rngs)
+        self.heads = c.heads
+        self.queries = nnx.Param(jax.random.normal(rngs.params(), (c.latents, c.heads, c.width // c.heads)))
+        self.latents = nnx.Param(0.3 * jax.random.normal(rngs.params(), (c.latents, c.width)))
+        self.key_projection = linear(c.width, c.width, rngs)
+        self.value_projection = linear(c.width, c.width, rngs)
+        self.out_projection = linear(c.width, c.width, rngs)
 
-    def __call__(self, tokens: jax.Array) -> jax.Array:
-        """Tokens (R, K, D) in, latents (R, L, D) out."""
-        return self.read(self.latents[...][None], self.token_norm(tokens))
+    def __call__(
+        self, tokeniser: Tokeniser, values: jax.Array, groups: Sequence[tuple[GroupIds, jax.Array]]
+    ) -> jax.Array:
+        """Latents (N * B, L, D) of normalised values (N, B, K, H).
+
+        Args:
+            tokeniser: says what each value says.
+            values: normalised.
+            groups: each group's ids and word sums (N, E, D).
+        """
+        weights = self.weights([words for _, words in groups])
+        read, maps, first = [], [], 0
+        for ids, words in groups:
+            entities = words.shape[1]
+            spoken = tokeniser.directions(ids, words) @ self.value_projection.kernel[...]
+            spoken = spoken.reshape(*spoken.shape[:3], self.heads, -1)
+            of_group = jnp.einsum("nhle,neihd->neilhd", weights[..., first : first + entities], spoken)
+            maps.append(of_group.reshape(values.shape[0], -1, self.latents[...].size))
+            read.append(values_of(values, ids).reshape(*values.shape[:2], -1))
+            first += entities
+        rows = jnp.einsum("nbi,nio->nbo", jnp.concatenate(read, axis=-1), jnp.concatenate(maps, axis=1))
+        rows = rows.reshape(-1, *self.latents.shape) + self.value_projection.bias.reshape(1, 1, -1)
+        return self.out_projection(rows) + self.latents[...][None]
+
+    def weights(self, words: Sequence[jax.Array]) -> jax.Array:
+        """How much of each token the latents read, (N, h, L, E), of all groups' word sums (N, E, D)."""
+        keys = self.key_projection(to_unit_rms(jnp.concatenate(words, axis=1)))
+        keys = keys.reshape(*keys.shape[:2], self.heads, -1)
+        scores = jnp.einsum("lhd,nehd->nhle", self.queries[...], keys) * keys.shape[-1] ** -0.5
+        weights = jax.nn.softmax(scores, axis=-1)
+        return weights * jax.lax.rsqrt(jnp.square(weights).sum(axis=-1, keepdims=True))
