@@ -64,8 +64,8 @@ DISTILLATIONS: dict[str, DistillRecipe] = {
     "nine": DistillRecipe(
         mixture=(
             ("elbow_pose", 16),
-            ("finger_pose", 16),
-            ("finger_reach", 16),
+            ("finger_pose", 24),
+            ("finger_reach", 32),
             ("hand_pose", 32),
             ("hand_thumb_reach", 32),
             ("hand_index_reach", 32),

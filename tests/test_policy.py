@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 
 from arnold.errors import UserError
 from arnold.policy import normaliser
@@ -20,6 +21,7 @@ from arnold.policy.actor_critic import ActorCritic
 from arnold.policy.generalist import TransformerActorCritic, extend_tables
 from arnold.policy.mlp import MlpActorCritic, MlpConfig
 from arnold.policy.presets import PRESETS, preset
+from arnold.policy.tokeniser import Tokeniser, WordFeatures, values_of
 from arnold.policy.transformer import TransformerConfig
 from arnold.vocab import Token, TokenTable, Vocabulary
 
@@ -211,6 +213,39 @@ def test_log_standard_deviations_add_the_words_of_each_muscle():
     params = params | {"log_std_words": params["log_std_words"].at[word].set(0.5)}
     log_std = apply(params, statistics, policy.bind([LEFT]), _values(1, 1, 5)).log_std
     np.testing.assert_allclose(log_std, [[-0.7, -0.2, -0.7]], atol=1e-6)
+
+
+def test_word_features_tell_apart_tokens_that_share_most_of_their_words():
+    shared, own = jax.random.normal(jax.random.key(0), (1, 1, 64)), jax.random.normal(jax.random.key(1), (1, 30, 64))
+    words = 1.5 * shared + own
+    features = WordFeatures(64, 1.0, nnx.Rngs(0))(words)
+
+    def alikeness(vectors: jax.Array) -> float:
+        unit = vectors[0] / jnp.linalg.norm(vectors[0], axis=-1, keepdims=True)
+        return float((unit @ unit.T - jnp.eye(30)).sum() / (30 * 29))
+
+    assert alikeness(words) > 0.6
+    assert abs(alikeness(features)) < 0.1
+    assert float(jnp.square(features).mean()) == pytest.approx(1.0, rel=0.2)
+
+
+@pytest.mark.parametrize("word_gates", [True, False])
+def test_what_a_token_says_is_its_values_times_their_directions(word_gates):
+    policy = TransformerActorCritic.for_tasks(_config("entity", "latent"), [LEFT])
+    tokeniser = Tokeniser(len(policy.quantities), LAGS, 16, word_gates, nnx.Rngs(0))
+    values = _values(1, 1, 5)
+    for group in policy.bind([LEFT]).groups:
+        words = jax.random.normal(jax.random.key(2), (*group.words.shape[:2], 16))
+        directions = tokeniser.directions(group, words)
+        expected = jnp.einsum("nbei,neid->nbed", values_of(values, group), directions)
+        np.testing.assert_allclose(tokeniser.tokens(values, group, words), expected, atol=1e-5)
+
+
+def test_what_a_latent_reads_has_the_variance_of_what_it_reads_of():
+    policy = TransformerActorCritic.for_tasks(_config("entity", "latent"), [LEFT])
+    module = nnx.merge(policy._graph, policy.init(jax.random.key(0)))
+    words = [module.embeddings.sums(group.words) for group in policy.bind([LEFT]).groups]
+    np.testing.assert_allclose(jnp.square(module.reader.weights(words)).sum(axis=-1), 1.0, atol=1e-5)
 
 
 @pytest.mark.parametrize(("granularity", "encoder"), COMBINATIONS)
