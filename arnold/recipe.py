@@ -78,6 +78,13 @@ class DistillRecipe:
     seed: int = 1
     """Of parameters, goals, starts and noise."""
 
+    def __post_init__(self) -> None:
+        for what, pairs in (("mixture", self.mixture), ("experts", self.experts)):
+            names = [name for name, _ in pairs]
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise UserError(f"DistillRecipe.{what} names {', '.join(twice)} more than once; name each task once")
+
 
 @dataclasses.dataclass(frozen=True)
 class FinetuneRecipe:

@@ -108,7 +108,9 @@ def _go(
     learner = prepared.learner
     config = saved_policy.describe(learner.policy, prepared.tasks, **prepared.about)
     ended = train(run, learner, state, config, label=label, on_iteration=on_iteration, save_every_s=save_every_s)
-    saved = SavedPolicy(learner.policy, ended.state.params, ended.state.statistics, config, run.latest())
+    saved = SavedPolicy(
+        learner.policy, learner.policy_params(ended.state), ended.state.statistics, config, run.latest()
+    )
     return Trained(run, ended, saved)
 
 

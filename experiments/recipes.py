@@ -59,7 +59,7 @@ EXPERTS: dict[str, ExpertRecipe] = {
 DISTILLATIONS: dict[str, DistillRecipe] = {
     "quickstart": DistillRecipe(
         mixture=(("elbow_pose", 16), ("finger_reach", 32), ("hand_index_reach", 64)),
-        steps=224_000,
+        steps=288_000,
     ),
     "nine": DistillRecipe(
         mixture=(

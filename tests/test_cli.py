@@ -126,6 +126,7 @@ def test_help_names_every_command_and_loads_neither_jax_nor_mujoco() -> None:
         (["distill", "quickstrat"], "did you mean 'quickstart'"),
         (["distill", "quickstart", "--preset", "smal"], "did you mean 'small'"),
         (["distill", "quickstart", "--mixture", f"{TASK}=few"], "a whole number"),
+        (["distill", "quickstart", "--mixture", f"{TASK}=2", f"{TASK}=3"], "give it once"),
         (["finetune", "nowhere"], "fine-tune what on what?"),
         (["finetune", "nowhere", TASK, "--regime", "pppo"], "did you mean 'ppo'"),
         (["evaluate", "nowhere"], "no policy 'nowhere'"),
@@ -147,6 +148,7 @@ def test_a_mistake_is_one_line_that_says_what_is_accepted(arnold: Command, words
 @pytest.mark.unit
 def test_a_flag_that_does_not_exist_ends_with_code_2_and_the_nearest_flag(arnold: Command) -> None:
     ended = arnold("train", TASK, "--stepz", "4")
+    assert len(ended.err.strip().splitlines()) == 1
     assert ended.code == 2
     assert "--steps" in ended.err
 
@@ -312,6 +314,16 @@ def test_a_run_is_published_with_a_card_that_says_how_it_was_made(
     assert (card["steps"], card["seed"], card["recipe"]) == (STEPS, 1, TASK)
     assert card["evaluation"][TASK]["episodes"] == 2
     assert "steps solved" in arnold("info", tmp_path / "zoo/my_elbow").out
+
+
+@pytest.mark.train
+def test_a_second_stage_of_training_tells_of_the_first(expert: Path, arnold: Command, tmp_path: Path) -> None:
+    trained = arnold("train", TASK, "--steps", str(STEPS // 2), "--start-from", expert, *TOY)
+    assert f"and before that: {STEPS:,} on {TASK}" in arnold("info", trained.paths[-1]).out
+    arnold("export", trained.paths[-1], "twice", "--episodes", "2", "--folder", tmp_path / "zoo")
+    (before,) = json.loads((tmp_path / "zoo/twice/card.json").read_text())["trained_before"]
+    assert (before["task"], before["steps"]) == (TASK, STEPS)
+    assert before["wall_time_s"] > 0
 
 
 @pytest.mark.train

@@ -201,6 +201,14 @@ def test_the_noise_follows_its_line(history):
         assert figures["entropy"] == pytest.approx(log_std + 0.5 + 0.5 * math.log(2.0 * math.pi), abs=1e-5)
 
 
+def test_a_saved_policy_says_where_the_noise_s_line_stands(plain, history):
+    states, _ = history
+    for state in states:
+        saved = plain.policy_params(state)
+        np.testing.assert_allclose(saved["log_std"], -0.5 - int(state.iteration) / ITERATIONS, atol=1e-6)
+        assert saved["policy"] is state.params["policy"]
+
+
 def test_the_learning_rate_follows_a_cosine_from_the_first_to_the_last(history):
     _, metrics = history
     for done, figures in enumerate(metrics, start=1):

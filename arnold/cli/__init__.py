@@ -6,7 +6,9 @@ reports goes to standard output and ends with the paths it wrote; progress goes 
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import operator
 import os
 import sys
@@ -75,7 +77,21 @@ def _parse(words: list[str]) -> Any:
         raise UserError(f"no command {words[0]!r}; {did_you_mean(words[0], VERBS)} See `arnold --help`")
     choices = tuple(Annotated[verb, tyro.conf.subcommand(name)] for name, verb in VERBS.items())
     one_of: Any = functools.reduce(operator.or_, choices)
-    return tyro.cli(one_of, prog="arnold", description=DESCRIPTION, args=words)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(one_of, prog="arnold", description=DESCRIPTION, args=words)
+    except SystemExit as ended:
+        if ended.code:
+            raise UserError(_one_line(said.getvalue())) from None
+        raise
+
+
+def _one_line(box: str) -> str:
+    """What tyro says in a box of several lines."""
+    frame = "\u2502\u256d\u2570\u2500\u256e\u256f "  # the characters that a box is drawn of
+    said = "; ".join(text for line in box.splitlines() if (text := line.strip(frame)) and "\u256d" not in line)
+    return said.replace(":;", ":") or "arguments not understood; see `arnold --help`"
 
 
 def _failed(message: str, debug: bool) -> int:

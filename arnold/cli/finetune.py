@@ -90,6 +90,8 @@ class Finetune:
             from arnold.tasks import task
 
             expert = self.expert or task(recipe.task).name
+            if self.expert and self.expert not in zoo_names():
+                expert = str(resolve(self.expert).absolute())
             recipe = dataclasses.replace(recipe, expert=expert, critic_warmup=0)
         recipe = dataclasses.replace(recipe, learner=learner)
         given = {"steps": self.steps, "environments": self.environments, "seed": self.seed}

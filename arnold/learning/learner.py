@@ -219,10 +219,20 @@ class Learner:
     ) -> PolicyOutput:
         output = self.policy.apply(params, statistics, self._ids[index], observations)
         if self.config.log_std:
-            start, end = self.config.log_std
-            progress = jnp.clip(iteration.astype(jnp.float32) / max(1, self.iterations), 0.0, 1.0)
-            output = output._replace(log_std=jnp.full_like(output.log_std, start + (end - start) * progress))
+            output = output._replace(log_std=jnp.full_like(output.log_std, self._scheduled_log_std(iteration)))
         return output
+
+    def _scheduled_log_std(self, iteration: jax.Array) -> jax.Array:
+        """Where the straight line of `LearnerConfig.log_std` stands, ()."""
+        start, end = self.config.log_std
+        progress = jnp.clip(iteration.astype(jnp.float32) / max(1, self.iterations), 0.0, 1.0)
+        return start + (end - start) * progress
+
+    def policy_params(self, state: TrainState) -> Any:
+        """The parameters as a checkpoint's policy has them: noise that follows a line is said where it stands."""
+        if not self.config.log_std:
+            return state.params
+        return self.policy.with_log_std(state.params, self._scheduled_log_std(state.iteration))
 
     def _roll_out(
         self, state: TrainState, expert_params: Any, key: jax.Array

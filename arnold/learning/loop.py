@@ -97,7 +97,7 @@ def train(
 def save(run: Run, learner: Learner, state: TrainState, policy_config: dict[str, Any]) -> Path:
     """Write a checkpoint of a training state: what inference reads, and everything a resume needs."""
     step = int(state.iteration) * learner.steps_per_iteration
-    policy = {"params": state.params, "statistics": state.statistics}
+    policy = {"params": learner.policy_params(state), "statistics": state.statistics}
     return run.save(step, policy, {**policy_config, "environment_steps": step}, state)
 
 

@@ -86,6 +86,10 @@ class ActorCritic(Protocol):
         """
         ...
 
+    def with_log_std(self, params: Any, log_std: jax.Array) -> Any:
+        """The parameters with one log standard deviation () for every muscle."""
+        ...
+
     def apply(self, params: Any, statistics: ObservationStatistics, ids: Any, values: jax.Array) -> PolicyOutput:
         """Actions and values for raw token values (N, B, K, H >= lags), newest lag last. Pure; for use inside jit."""
         ...

@@ -87,6 +87,13 @@ class TransformerActorCritic:
             groups=self._groups(observations) if self.config.granularity == "entity" else self._scalars(observations),
         )
 
+    def with_log_std(self, params: Any, log_std: jax.Array) -> dict[str, Any]:
+        """The parameters with one log standard deviation () for every muscle."""
+        changed = {"log_std": jnp.full_like(params["log_std"], log_std)}
+        if self.config.log_std_per_word:
+            changed["log_std_words"] = jnp.zeros_like(params["log_std_words"])
+        return {**params, **changed}
+
     def apply(
         self, params: Any, statistics: ObservationStatistics, ids: TransformerTokenIds, values: jax.Array
     ) -> PolicyOutput:

@@ -133,6 +133,10 @@ class MlpActorCritic:
             action_order=jnp.asarray(outputs),
         )
 
+    def with_log_std(self, params: Any, log_std: jax.Array) -> dict[str, Any]:
+        """The parameters with one log standard deviation () for every muscle."""
+        return {**params, "log_std": jnp.full_like(params["log_std"], log_std)}
+
     def apply(
         self, params: Any, statistics: ObservationStatistics, ids: MlpTokenIds, values: jax.Array
     ) -> PolicyOutput:
