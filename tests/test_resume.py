@@ -204,3 +204,8 @@ def test_a_config_file_of_another_version_is_refused_by_name():
 def test_fewer_steps_than_one_iteration_are_refused():
     with pytest.raises(UserError, match="one iteration is 20 environment steps"):
         run_recipe(dataclasses.replace(RECIPE, steps=19), "short", threads=1)
+
+
+def test_a_mixture_that_names_a_task_twice_is_refused():
+    with pytest.raises(UserError, match=r"DistillRecipe.mixture names elbow_pose more than once"):
+        DistillRecipe(mixture=(("elbow_pose", 4), ("elbow_pose", 8)), steps=100)

@@ -18,7 +18,9 @@ BENCHMARKS = {
     "physics": ("physics_speed", "measure_physics_speed", "environment steps beside raw MuJoCo and MyoSuite"),
     "policy": ("policy_speed", "measure_policy_speed", "the paper's transformer beside PyTorch"),
     "learning": ("learning_speed", "measure_learning_speed", "whole training iterations"),
+    "encoders": ("encoder_choice", "measure_encoder_choice", "quality against speed of granularity and encoder"),
 }
+TRAINS = ("encoders",)  # a quarter of an hour each; `all` leaves them out
 BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 
 
@@ -26,8 +28,8 @@ BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 class Bench:
     """Measure the speed of the physics, the policy or the learning on this machine."""
 
-    what: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="physics|policy|learning|all")] = "all"
-    """What to measure."""
+    what: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="physics|policy|learning|encoders|all")] = "all"
+    """What to measure; all is the first three."""
 
     write: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """A Markdown file whose table between <!-- bench --> and <!-- /bench --> is replaced."""
@@ -38,7 +40,7 @@ class Bench:
             raise UserError(f"no benchmark {self.what!r}; {did_you_mean(self.what, [*BENCHMARKS, 'all'])}")
         if self.write:
             _parts(self.write)  # refused before minutes of measuring
-        names = list(BENCHMARKS) if self.what == "all" else [self.what]
+        names = [name for name in BENCHMARKS if name not in TRAINS] if self.what == "all" else [self.what]
         measured = {}
         for name in names:
             note(f"measuring {name}: {BENCHMARKS[name][2]} ...")
@@ -76,7 +78,8 @@ def _write(path: Path, measured: dict[str, Sequence[Any]]) -> Path:
     before, after = _parts(path)
     versions = provenance.package_versions()
     named = ", ".join(f"{name} {versions[name]}" for name in ("jax", "mujoco", "myosuite") if versions.get(name))
-    lines = [f"Measured by `arnold bench all --write {path.name}` on {provenance.machine()} ({named}).", ""]
+    what = "all" if len(measured) > 1 else next(iter(measured))
+    lines = [f"Measured by `arnold bench {what} --write {path.name}` on {provenance.machine()} ({named}).", ""]
     for name, rows in measured.items():
         columns, cells = _cells(rows)
         lines += [f"**{name}**: {BENCHMARKS[name][2]}", ""]
