@@ -104,8 +104,8 @@ class Tokeniser(nnx.Module):
     def __init__(self, quantities: int, lags: int, width: int, word_gates: bool, rngs: nnx.Rngs):
         # Fans count the H lags of one quantity: batch_axis keeps the Q maps apart. With gates a quantity of variance 1
         # says a vector of variance 1.
-        mode = "fan_in" if word_gates else "fan_avg"
-        initialise = nnx.initializers.variance_scaling(1.0, mode, "uniform", batch_axis=0)
+        scaling = nnx.initializers.variance_scaling
+        initialise = scaling(1.0, "fan_in" if word_gates else "fan_avg", "uniform", batch_axis=0)
         self.maps = nnx.Param(initialise(rngs.params(), (quantities, lags, width), jnp.float32))
         if word_gates:
             self.gates = WordFeatures(width, 1.0, rngs)
