@@ -14,9 +14,20 @@ CONSTRAINT_FREE_SENSORS = (
 
 
 def unread_by_sensors(model: mujoco.MjModel) -> int:
-    """Disable flags for evaluation: contacts and limits, unless a sensor of the model reads their forces."""
+    """Disable flags for evaluation: contacts, limits and passive forces, unless a sensor of the model reads them."""
     free = set(model.sensor_type.tolist()) <= {int(kind) for kind in CONSTRAINT_FREE_SENSORS}
-    return int(mujoco.mjtDisableBit.mjDSBL_CONSTRAINT) if free else 0
+    flag = mujoco.mjtDisableBit
+    forces = flag.mjDSBL_CONSTRAINT | flag.mjDSBL_SPRING | flag.mjDSBL_DAMPER | flag.mjDSBL_GRAVITY
+    return int(forces | flag.mjDSBL_EULERDAMP) if free else 0
+
+
+def idle_in(model: mujoco.MjModel) -> int:
+    """Disable flags for stepping: what costs time and changes nothing in this model.
+
+    MuJoCo looks for islands, groups of bodies that constraints connect, to solve them apart. One kinematic tree is at
+    most one island.
+    """
+    return int(mujoco.mjtDisableBit.mjDSBL_ISLAND) if model.ntree == 1 else 0
 
 
 def without(model: mujoco.MjModel, flags: int) -> mujoco.MjModel:
