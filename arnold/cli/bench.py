@@ -19,8 +19,9 @@ BENCHMARKS = {
     "policy": ("policy_speed", "measure_policy_speed", "the paper's transformer beside PyTorch"),
     "learning": ("learning_speed", "measure_learning_speed", "whole training iterations"),
     "encoders": ("encoder_choice", "measure_encoder_choice", "quality against speed of granularity and encoder"),
+    "limits": ("task_limits", "measure_task_limits", "what the hand reaches allow at best"),
 }
-TRAINS = ("encoders",)  # a quarter of an hour each; `all` leaves them out
+SLOW = ("encoders", "limits")  # many minutes each, and not about speed: `all` leaves them out
 BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 
 
@@ -28,7 +29,9 @@ BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 class Bench:
     """Measure the speed of the physics, the policy or the learning on this machine."""
 
-    what: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="physics|policy|learning|encoders|all")] = "all"
+    what: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="physics|policy|learning|encoders|limits|all")] = (
+        "all"
+    )
     """What to measure; all is the first three."""
 
     write: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -40,7 +43,7 @@ class Bench:
             raise UserError(f"no benchmark {self.what!r}; {did_you_mean(self.what, [*BENCHMARKS, 'all'])}")
         if self.write:
             _parts(self.write)  # refused before minutes of measuring
-        names = [name for name in BENCHMARKS if name not in TRAINS] if self.what == "all" else [self.what]
+        names = [name for name in BENCHMARKS if name not in SLOW] if self.what == "all" else [self.what]
         measured = {}
         for name in names:
             note(f"measuring {name}: {BENCHMARKS[name][2]} ...")
