@@ -349,12 +349,12 @@ class Learner:
         return clip, (jax.tree.map(lambda new, old: jnp.where(over, new, old), fresh, moments), schedule)
 
     def _critic_only(self, gradient: Any, warming_up: jax.Array) -> Any:
-        """While warming up, the gradient of the value's own parameters alone (those with ``value`` in their path)."""
+        """While warming up, the gradient of the value's own parameters alone (the network's parts whose names begin so)."""
         if not self.critic_warmup:
             return gradient
 
         def keep(path: Any, leaf: jax.Array) -> jax.Array:
-            own = any("value" in str(getattr(part, "key", part)) for part in path)
+            own = str(getattr(path[0], "key", path[0])).startswith("value")
             return leaf if own else jnp.where(warming_up, jnp.zeros_like(leaf), leaf)
 
         return jax.tree_util.tree_map_with_path(keep, gradient)
