@@ -349,7 +349,7 @@ class Learner:
         return clip, (jax.tree.map(lambda new, old: jnp.where(over, new, old), fresh, moments), schedule)
 
     def _critic_only(self, gradient: Any, warming_up: jax.Array) -> Any:
-        """While warming up, the gradient of the value's own parameters alone (the network's parts whose names begin so)."""
+        """While warming up, the gradient of the value alone (of the network's parts whose names begin so)."""
         if not self.critic_warmup:
             return gradient
 
