@@ -58,8 +58,8 @@ EXPERTS: dict[str, ExpertRecipe] = {
 
 DISTILLATIONS: dict[str, DistillRecipe] = {
     "quickstart": DistillRecipe(
-        mixture=(("elbow_pose", 16), ("finger_reach", 32), ("hand_index_reach", 64)),
-        steps=288_000,
+        mixture=(("elbow_pose", 16), ("finger_reach", 64), ("hand_index_reach", 64)),
+        steps=360_000,
     ),
     "nine": DistillRecipe(
         mixture=(
