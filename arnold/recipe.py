@@ -26,7 +26,12 @@ DISTILLATION_LEARNER = LearnerConfig(
     log_std=(-2.0, -3.0),
     value=0.0,  # its gradient would share the encoder and the norm's clip with the imitation, and nothing reads it yet
 )
-FINETUNING_LEARNER = LearnerConfig(minibatches=8, learning_rate=3e-4, log_std=(-1.5, -2.5))
+FINETUNING_LEARNER = LearnerConfig(
+    minibatches=8,
+    learning_rate=3e-5,  # ten times more moves the transformer so far in one iteration that it forgets (KL above 50)
+    final_learning_rate=3e-6,
+    log_std=(-1.5, -2.5),
+)
 
 
 @dataclasses.dataclass(frozen=True)
