@@ -28,7 +28,7 @@ DISTILLATION_LEARNER = LearnerConfig(
 )
 FINETUNING_LEARNER = LearnerConfig(
     minibatches=8,
-    learning_rate=3e-5,  # ten times more moves the transformer so far in one iteration that it forgets (KL above 50)
+    learning_rate=3e-5,  # ten times more was seen to move the transformer by a KL of 28 to 86 in an iteration
     final_learning_rate=3e-6,
     log_std=(-1.5, -2.5),
 )

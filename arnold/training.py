@@ -161,10 +161,10 @@ def _prepare_expert(recipe: ExpertRecipe, backend: str, threads: int | None) -> 
             f"an expert for {recipe.task!r} cannot start from {recipe.start_from!r}: its network has other sizes; "
             "start from an expert of the same body and the same kind of task"
         )
-    if sorted(start.policy.action_table.signatures) != sorted(policy.action_table.signatures):
+    if start.policy.action_table.signatures != policy.action_table.signatures:
         raise UserError(
-            f"an expert for {recipe.task!r} cannot start from {recipe.start_from!r}: it drives other muscles; "
-            "start from an expert of the same body"
+            f"an expert for {recipe.task!r} cannot start from {recipe.start_from!r}: it drives other muscles, "
+            "or the same in another order; start from an expert of the same body"
         )
     # the same signatures keep their statistics, or the weights would read other numbers than they were trained on
     statistics = normaliser.remap(start.statistics, start.policy.signatures, policy.signatures)

@@ -18,9 +18,10 @@ from arnold.learning.learner import TrainState
 from arnold.metric_log import read_rows
 from arnold.policy.generalist import TransformerActorCritic
 from arnold.policy.mlp import MlpActorCritic, MlpConfig
-from arnold.recipe import DistillRecipe, FinetuneRecipe
+from arnold.recipe import DistillRecipe, ExpertRecipe, FinetuneRecipe
 from arnold.tasks import Environment, Task, register_task, registry, task
 from arnold.training import prepare, resume_run, run_recipe
+from arnold.vocab import TokenTable
 
 pytestmark = pytest.mark.train
 
@@ -198,3 +199,15 @@ def test_a_run_whose_recipe_names_no_such_checkpoint_is_refused(tmp_path):
     assert not (tmp_path / "tune").exists()
     with pytest.raises(UserError, match="is not a run"):
         resume_run(tmp_path / "tune")
+
+
+def test_an_expert_does_not_start_from_one_that_drives_its_muscles_in_another_order(tmp_path):
+    elbow = task("elbow_pose")
+    observed, driven = tables(elbow)
+    network = MlpConfig(hidden=(8,))
+    other = MlpActorCritic(observed, TokenTable(driven.tokens[::-1]), network)
+    content = {"params": other.init(jax.random.key(1)), "statistics": other.init_statistics()}
+    path = save_checkpoint(tmp_path / "other", policy=content, config=saved_policy.describe(other, (elbow,)))
+    recipe = ExpertRecipe("elbow_pose", steps=3200, network=network, start_from=str(path))
+    with pytest.raises(UserError, match="drives other muscles, or the same in another order"):
+        prepare(recipe, threads=1)

@@ -82,7 +82,8 @@ def _write(path: Path, measured: dict[str, Sequence[Any]]) -> Path:
     versions = provenance.package_versions()
     named = ", ".join(f"{name} {versions[name]}" for name in ("jax", "mujoco", "myosuite") if versions.get(name))
     what = "all" if len(measured) > 1 else next(iter(measured))
-    lines = [f"Measured by `arnold bench {what} --write {path.name}` on {provenance.machine()} ({named}).", ""]
+    written = path.name if path.is_absolute() else path
+    lines = [f"Measured by `arnold bench {what} --write {written}` on {provenance.machine()} ({named}).", ""]
     for name, rows in measured.items():
         columns, cells = _cells(rows)
         lines += [f"**{name}**: {BENCHMARKS[name][2]}", ""]

@@ -10,18 +10,9 @@ from arnold.policy.transformer import TransformerConfig
 PRESETS = MappingProxyType(
     {
         # Everything present, as small as attention can be: for tests and for trying a recipe.
-        "tiny": TransformerConfig(width=16, heads=2, feedforward=32, layers=1, decoder_layers=1, latents=4, lags=1),
+        "tiny": TransformerConfig(width=16, heads=2, feedforward=32, layers=1, latents=4, muscle_self_attention=True),
         # Nine tasks in minutes on two CPU cores.
-        "small": TransformerConfig(
-            width=64,
-            heads=4,
-            feedforward=256,
-            layers=2,
-            decoder_layers=1,
-            latents=16,
-            lags=1,
-            muscle_self_attention=False,
-        ),
+        "small": TransformerConfig(),
         # arXiv:2508.18066; its one global log standard deviation, and not its accidents (see ``shared_final_norm``).
         "paper": TransformerConfig(
             granularity="scalar",
@@ -33,6 +24,7 @@ PRESETS = MappingProxyType(
             decoder_layers=6,
             lags=6,
             word_gates=False,
+            muscle_self_attention=True,
             init_log_std=0.0,
             log_std_per_word=False,
         ),

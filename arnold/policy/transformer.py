@@ -43,8 +43,7 @@ VALUE_ID = 1
 
 @dataclasses.dataclass(frozen=True)
 class TransformerConfig(JsonConfig):
-    """Sizes and choices of the network; the defaults are those of the preset ``small`` except where a preset says
-    otherwise."""
+    """Sizes and choices of the network; the defaults are the preset ``small``."""
 
     granularity: str = "entity"
     """``scalar``: one token per number (the paper's). ``entity``: one token per joint, muscle or site."""
@@ -64,13 +63,13 @@ class TransformerConfig(JsonConfig):
     layers: int = 2
     """Self-attention layers of the encoder; of the latents after their reading, in the latent encoder."""
 
-    decoder_layers: int = 2
+    decoder_layers: int = 1
     """Layers of each decoder, at least 1."""
 
     latents: int = 16
     """How many latents read the tokens; only the latent encoder has them."""
 
-    lags: int = 6
+    lags: int = 1
     """H, how many of the newest history lags a token shows."""
 
     word_gates: bool = True
@@ -78,7 +77,7 @@ class TransformerConfig(JsonConfig):
     read out along a direction made of the muscle's words (see `tokeniser`). Paper-faithful: False, words are added only
     and all muscles share one linear head."""
 
-    muscle_self_attention: bool = True
+    muscle_self_attention: bool = False
     """Whether the muscles' queries see each other (the paper's). Its cost grows with the square of the muscles; without
     it each muscle's action is read from the memory alone."""
 

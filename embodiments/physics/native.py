@@ -40,9 +40,9 @@ class NativePhysics:
         self._nq, self._nv, self._na, self._ns = model.nq, model.nv, model.na, model.nsensordata
         self._nu, self._skip = model.nu, body.embodiment.frame_skip
         # A state that blows up must show as NaN or as a stopped clock, not as a silent reset to the rest pose.
-        silent = mujoco.mjtDisableBit.mjDSBL_AUTORESET
-        self._stepping = without(model, silent | mujoco.mjtDisableBit.mjDSBL_SENSOR | idle_in(model))
-        self._evaluating = without(model, silent | unread_by_sensors(model))
+        no_reset = mujoco.mjtDisableBit.mjDSBL_AUTORESET
+        self._stepping = without(model, no_reset | mujoco.mjtDisableBit.mjDSBL_SENSOR | idle_in(model))
+        self._evaluating = without(model, no_reset | unread_by_sensors(model))
         self._data = [mujoco.MjData(model) for _ in range(self.threads)]
         self._pool = mujoco.rollout.Rollout(nthread=self.threads)
         self._lock = threading.Lock()
