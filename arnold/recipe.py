@@ -47,6 +47,10 @@ class ExpertRecipe:
     environments: int = 64
     """Environments stepped together."""
 
+    horizon: int = 0
+    """Control steps per episode while training, where it is not 0: shorter episodes than the task's are truncated and
+    bootstrapped, so the same steps hold more of what comes first. Evaluation has the task's own horizon."""
+
     learner: LearnerConfig = EXPERT_LEARNER
     """The update and its settings."""
 

@@ -21,6 +21,7 @@ import numpy as np
 from arnold.embodiments import sources
 from arnold.embodiments.action_maps import SIGMOID, ActionMap
 from arnold.embodiments.fingerprint import model_fingerprint
+from arnold.embodiments.mechanics import mechanics_of
 from arnold.embodiments.physics.state import PhysicsState
 from arnold.embodiments.signals import Readout, Signals
 from arnold.errors import UserError, did_you_mean
@@ -107,6 +108,12 @@ class Embodiment:
 
 @functools.lru_cache(maxsize=64)
 def _compile(embodiment: Embodiment, sites: tuple[str, ...]) -> Body:
+    spec, what = _instrumented(embodiment, sites)
+    return Body(embodiment, sources.compile_spec(spec, what), sites)
+
+
+def _instrumented(embodiment: Embodiment, sites: tuple[str, ...]) -> tuple[mujoco.MjSpec, str]:
+    """The body's spec with the sensors that observations read and no others, and what to call it in messages."""
     spec = embodiment.build()
     what = f"body {embodiment.name!r}" + (f" ({embodiment.source})" if embodiment.source else "")
     muscles = _named_muscles(spec, what)
@@ -121,8 +128,7 @@ def _compile(embodiment: Embodiment, sites: tuple[str, ...]) -> Body:
             _add_sensor(spec, kind, mujoco.mjtObj.mjOBJ_ACTUATOR, muscle)
     for site in sites:
         _add_sensor(spec, mujoco.mjtSensor.mjSENS_FRAMEPOS, mujoco.mjtObj.mjOBJ_SITE, site)
-    model = sources.compile_spec(spec, what)
-    return Body(embodiment, model, tuple(sites))
+    return spec, what
 
 
 def _named_muscles(spec: mujoco.MjSpec, what: str) -> list[str]:
@@ -189,6 +195,13 @@ class Body:
     def __repr__(self) -> str:
         sizes = f"muscles={len(self.muscles)}, joints={len(self.joints)}"
         return f"Body({self.embodiment.name!r}, {sizes}, sites={self.sites})"
+
+    @functools.cached_property
+    def mechanics(self) -> mujoco.MjModel:
+        """The model without what is only looked at: the same motion and sensors to the last bit, in less time."""
+        spec, what = _instrumented(self.embodiment, self.sites)
+        sources.compile_spec(spec, what)  # gives the spec's elements their ids
+        return mechanics_of(spec, self.model)
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -23,14 +23,22 @@ class Mixture:
     """
 
     shares: tuple[tuple[str, int], ...]
+    horizon: int | None = None  # control steps per episode in place of the tasks' own
 
     @classmethod
-    def of(cls, shares: Mapping[str, int]) -> Mixture:
+    def of(cls, shares: Mapping[str, int], horizon: int | None = None) -> Mixture:
         """A mixture from task names (or task files) and their numbers of environments.
 
+        Args:
+            shares: environments by task.
+            horizon: control steps per episode in place of the tasks' own; reaching it truncates, as theirs does.
+
         Raises:
-            UserError: for an empty mixture, an unknown task, a task named twice, or a number of environments below 1.
+            UserError: for an empty mixture, an unknown task, a task named twice, a number of environments below 1, or
+                a horizon below 1.
         """
+        if horizon is not None and horizon < 1:
+            raise UserError(f"the mixture's horizon is {horizon!r}; at least 1 control step is accepted")
         if not shares:
             raise UserError("the mixture is empty; name at least one task with its number of environments")
         names: dict[str, str] = {}
@@ -45,12 +53,15 @@ class Mixture:
                 raise UserError(
                     f"the mixture gives task {name!r} {environments!r} environments; at least 1 is accepted"
                 )
-        return cls(tuple(shares.items()))
+        return cls(tuple(shares.items()), horizon)
 
     @property
     def tasks(self) -> tuple[Task, ...]:
         """The tasks, in order."""
-        return tuple(task(name) for name, _ in self.shares)
+        tasks = tuple(task(name) for name, _ in self.shares)
+        if self.horizon is None:
+            return tasks
+        return tuple(dataclasses.replace(t, horizon=self.horizon) for t in tasks)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The native back end: the C engine behind a JAX function.
 
-`jax.pure_callback` hands the whole batch to `mujoco.rollout` with a persistent pool of threads. The state in is the
-state out. A control step is ``frame_skip`` physics steps, and one more that only evaluates the sensors at the state
+A callback hands the whole batch to `mujoco.rollout` with a persistent pool of threads. The state in is the state out. A control step is ``frame_skip`` physics steps, and one more that only evaluates the sensors at the state
 reached: MuJoCo computes sensors before it integrates, so without it they would be one physics step old.
 """
 
@@ -11,12 +10,14 @@ import dataclasses
 import os
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import mujoco
 import mujoco.rollout
 import numpy as np
+from jax.experimental.buffer_callback import buffer_callback
 
 from arnold.embodiments.embodiment import Body
 from arnold.embodiments.physics.evaluation import idle_in, unread_by_sensors, without
@@ -36,7 +37,7 @@ class NativePhysics:
     def __init__(self, body: Body, threads: int | None = None):
         self.body = body
         self.threads = threads or os.cpu_count() or 1
-        model = body.model
+        model = body.mechanics
         self._nq, self._nv, self._na, self._ns = model.nq, model.nv, model.na, model.nsensordata
         self._nu, self._skip = model.nu, body.embodiment.frame_skip
         # A state that blows up must show as NaN or as a stopped clock, not as a silent reset to the rest pose.
@@ -98,9 +99,9 @@ class NativePhysics:
         """The state as `mujoco.rollout` takes it, (1 + nq + nv + na,)."""
         return jnp.concatenate([state.time[None], state.qpos, state.qvel, state.act])
 
-    def _host_step(self, packed: jax.Array) -> np.ndarray:
+    def _host_step(self, packed: np.ndarray) -> np.ndarray:
         """Host side of `step`: (..., state and excitation) to (..., state and sensors)."""
-        rows = np.asarray(packed).reshape(-1, packed.shape[-1])
+        rows = packed.reshape(-1, packed.shape[-1])
         size = packed.shape[-1] - len(self.body.muscles)
         control = np.zeros((len(rows), self._skip, self._nu))
         control[:, :, self.body.muscle_controls] = rows[:, None, size:]
@@ -116,9 +117,9 @@ class NativePhysics:
         reached[stopped] = np.nan
         return reached.reshape(*packed.shape[:-1], -1)
 
-    def _host_forward(self, asked: jax.Array) -> np.ndarray:
+    def _host_forward(self, asked: np.ndarray) -> np.ndarray:
         """Host side of `forward`: sensors (..., ns) of the rows whose last number is not zero."""
-        rows = np.asarray(asked).reshape(-1, asked.shape[-1])
+        rows = asked.reshape(-1, asked.shape[-1])
         sensors = np.zeros((len(rows), self._ns), np.float32)
         needed = rows[:, -1] > 0
         if needed.any():
@@ -152,5 +153,20 @@ class NativePhysics:
         return states, sensors
 
 
-def _callback(host: Callable[[jax.Array], np.ndarray], shape: tuple[int, ...], packed: jax.Array) -> jax.Array:
-    return jax.pure_callback(host, jax.ShapeDtypeStruct(shape, jnp.float32), packed, vmap_method="broadcast_all")
+def _callback(host: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...], packed: jax.Array) -> jax.Array:
+    """``host`` of the whole batch, called from inside a jitted function.
+
+    `jax.pure_callback` puts its arguments back on the device. On a CPU an array of more than 100 KiB is copied there by
+    the threads that are waiting in the callback: with all of them in callbacks (one core, or as many tasks as cores)
+    nothing moves any more. `buffer_callback` reads and writes the arrays where they are.
+    """
+    result = jax.ShapeDtypeStruct(shape, jnp.float32)
+    if jax.default_backend() != "cpu":
+        return jax.pure_callback(
+            lambda packed: host(np.asarray(packed)), result, packed, vmap_method="broadcast_all"
+        )
+
+    def in_place(context: Any, out: Any, packed: Any) -> None:
+        np.asarray(out)[...] = host(np.asarray(packed))
+
+    return buffer_callback(in_place, result, vmap_method="broadcast_all")(packed)
