@@ -16,7 +16,14 @@ _BODIES_ALONE = ("nflex", "nplugin", "nskin")  # models with any of these are le
 _SAME = (
     *("body_mass", "body_inertia", "body_pos", "body_quat", "body_ipos", "body_iquat", "body_invweight0"),
     *("dof_invweight0", "dof_armature", "dof_damping", "tendon_length0", "tendon_invweight0", "qpos0", "key_qpos"),
-    *("actuator_acc0", "actuator_lengthrange", "actuator_gainprm", "actuator_biasprm", "actuator_dynprm", "sensor_type"),
+    *(
+        "actuator_acc0",
+        "actuator_lengthrange",
+        "actuator_gainprm",
+        "actuator_biasprm",
+        "actuator_dynprm",
+        "sensor_type",
+    ),
 )
 
 
@@ -65,9 +72,7 @@ def _geoms_in_use(model: mujoco.MjModel) -> set[int]:
 def _sites_in_use(model: mujoco.MjModel) -> set[int]:
     """Sites that a tendon passes, an actuator or an equality holds, or a sensor reads."""
     wraps = np.isin(model.wrap_type, _WRAP_GEOMS)
-    at_sites = np.isin(
-        model.actuator_trntype, [int(mujoco.mjtTrn.mjTRN_SITE), int(mujoco.mjtTrn.mjTRN_SLIDERCRANK)]
-    )
+    at_sites = np.isin(model.actuator_trntype, [int(mujoco.mjtTrn.mjTRN_SITE), int(mujoco.mjtTrn.mjTRN_SLIDERCRANK)])
     held = model.eq_objtype == int(mujoco.mjtObj.mjOBJ_SITE)
     return {
         *model.wrap_objid[model.wrap_type == _WRAP_SITE].tolist(),

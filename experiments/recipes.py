@@ -5,22 +5,37 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from arnold.errors import UserError, did_you_mean
 from arnold.learning.config import LearnerConfig
 from arnold.recipe import DistillRecipe, ExpertRecipe
 
 # A fingertip is brought to its target in a few control steps and held there. What separates good from very good is
-# those few steps, so the later stages discount more (a step saved at the beginning then weighs more) and end with less
-# noise. The recipe of a task's shipped expert has the task's name; its earlier stages end in _first and _second.
+# those few steps, so the later stages discount more (a step saved at the beginning then weighs more), end with less
+# noise, and are trained in turn on short episodes, which are mostly beginnings, and on whole ones, which keep the
+# holding. The recipe of a task's shipped expert has the task's name; its earlier stages end in _first, _second, ...
 
 
-def _learner(discount: float, noise: tuple[float, float], learning_rate: float = 3e-4) -> LearnerConfig:
-    return LearnerConfig(minibatches=8, discount=discount, log_std=noise, learning_rate=learning_rate)
+def _learner(
+    discount: float, noise: tuple[float, float], learning_rate: float = 3e-4, rollout_steps: int = 50
+) -> LearnerConfig:
+    return LearnerConfig(
+        minibatches=8, rollout_steps=rollout_steps, discount=discount, log_std=noise, learning_rate=learning_rate
+    )
 
 
 def _stage(task: str, steps: int, start: str, learner: LearnerConfig) -> ExpertRecipe:
     """One of several trainings of a task, begun where the recipe ``start`` ended."""
     return ExpertRecipe(task, steps=steps, learner=learner, start_from=f"runs/{start}" if start else "")
+
+
+def _beginnings(
+    task: str, steps: int, start: str, noise: tuple[float, float], horizon: int = 20, environments: int = 160
+) -> ExpertRecipe:
+    """A stage on episodes of ``horizon`` control steps; what comes after them may get lost, and is for the next."""
+    learner = _learner(0.9, noise, 2e-4, rollout_steps=horizon)
+    return dataclasses.replace(_stage(task, steps, start, learner), horizon=horizon, environments=environments)
 
 
 EXPERTS: dict[str, ExpertRecipe] = {
@@ -33,8 +48,18 @@ EXPERTS: dict[str, ExpertRecipe] = {
     "hand_index_reach_second": _stage(
         "hand_index_reach", 640_000, "hand_index_reach_first", _learner(0.95, (-1.5, -2.5))
     ),
-    "hand_index_reach": _stage(
+    "hand_index_reach_third": _stage(
         "hand_index_reach", 640_000, "hand_index_reach_second", _learner(0.9, (-1.5, -3.2), 2e-4)
+    ),
+    "hand_index_reach_fourth": _beginnings(
+        "hand_index_reach", 480_000, "hand_index_reach_third", (-2.0, -3.2), horizon=16, environments=200
+    ),
+    "hand_index_reach_fifth": _stage(
+        "hand_index_reach", 480_000, "hand_index_reach_fourth", _learner(0.9, (-2.5, -3.3), 2e-4)
+    ),
+    "hand_index_reach_sixth": _beginnings("hand_index_reach", 800_000, "hand_index_reach_fifth", (-2.2, -3.2)),
+    "hand_index_reach": _stage(
+        "hand_index_reach", 480_000, "hand_index_reach_sixth", _learner(0.9, (-2.8, -3.5), 1e-4)
     ),
     "hand_thumb_reach_first": _stage(
         "hand_thumb_reach", 512_000, "hand_index_reach_second", _learner(0.95, (-0.9, -2.5))
@@ -46,9 +71,17 @@ EXPERTS: dict[str, ExpertRecipe] = {
     "hand_middle_reach_first": _stage(
         "hand_middle_reach", 512_000, "hand_index_reach_second", _learner(0.95, (-1.2, -2.5))
     ),
-    "hand_middle_reach": _stage("hand_middle_reach", 512_000, "hand_middle_reach_first", _learner(0.9, (-1.5, -3.3))),
+    "hand_middle_reach_second": _stage(
+        "hand_middle_reach", 512_000, "hand_middle_reach_first", _learner(0.9, (-1.5, -3.3))
+    ),
+    "hand_middle_reach_third": _beginnings("hand_middle_reach", 800_000, "hand_middle_reach_second", (-2.0, -3.2)),
+    "hand_middle_reach": _stage(
+        "hand_middle_reach", 480_000, "hand_middle_reach_third", _learner(0.9, (-2.8, -3.5), 1e-4)
+    ),
     "hand_ring_reach_first": _stage("hand_ring_reach", 512_000, "hand_index_reach_second", _learner(0.9, (-1.2, -3.0))),
-    "hand_ring_reach": _stage("hand_ring_reach", 640_000, "hand_ring_reach_first", _learner(0.9, (-1.2, -3.3))),
+    "hand_ring_reach_second": _stage("hand_ring_reach", 640_000, "hand_ring_reach_first", _learner(0.9, (-1.2, -3.3))),
+    "hand_ring_reach_third": _beginnings("hand_ring_reach", 720_000, "hand_ring_reach_second", (-2.0, -3.2)),
+    "hand_ring_reach": _stage("hand_ring_reach", 480_000, "hand_ring_reach_third", _learner(0.9, (-2.8, -3.5), 1e-4)),
     "hand_little_reach_first": _stage(
         "hand_little_reach", 512_000, "hand_index_reach_second", _learner(0.9, (-1.2, -3.0))
     ),

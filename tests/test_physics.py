@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -226,3 +229,30 @@ def test_a_model_that_mjx_cannot_take_is_named_with_mjxs_reason() -> None:
     model = mujoco.MjModel.from_xml_string("<mujoco><option solver='PGS'/><worldbody/></mujoco>")
     with pytest.raises(UserError, match=r"MJX cannot take body 'heap': .*PGS.*use the native back end"):
         convert_for_mjx(model, "heap")
+
+
+ONE_CORE = """
+import os
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+import jax, jax.numpy as jnp, numpy as np
+from arnold.tasks import Environment, task
+environment = Environment(task("hand_index_reach"), threads=1)
+step = jax.jit(jax.vmap(environment.step))
+actions = jax.jit(lambda observation: jnp.tanh(observation[:, :39, -1] @ jnp.ones((39, 39))))
+states = jax.jit(jax.vmap(environment.reset))(jax.random.split(jax.random.key(0), 256))
+for number in range(8):
+    action = actions(states.observation)
+    states = step(states, action)  # in XLA's only thread, while the host asks for something else of it
+    np.asarray(action[0])
+print("moved", bool(jnp.isfinite(states.reward).all()))
+"""
+
+
+@pytest.mark.native
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot bind a process to one core")
+def test_a_large_batch_on_one_core_does_not_wait_for_itself() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}  # one device, one thread
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_CORE], capture_output=True, text=True, timeout=120, env=environment
+    )
+    assert done.stdout.strip() == "moved True", done.stderr

@@ -151,15 +151,5 @@ def _through(layers: Any, apply: Callable[[Any, jax.Array], jax.Array], x: jax.A
         layers: the layers' parameters with a leading layer axis.
         apply: one layer's parameters and x in, x out.
     """
-    import os
-    V=os.environ.get("VAR","scan")
-    one = jax.checkpoint(apply, policy=jax.checkpoint_policies.save_only_these_names(KEPT), prevent_cse=V=="unrollp")
-    if V=="scan":
-        return jax.lax.scan(lambda x, layer: (one(layer, x), None), x, layers)[0]
-    if V=="scanu":
-        return jax.lax.scan(lambda x, layer: (jax.lax.optimization_barrier(one(layer, x)), None), x, layers, unroll=True)[0]
-    n=jax.tree.leaves(layers)[0].shape[0]
-    f=apply if V=="plain" else one
-    for i in range(n):
-        x=jax.lax.optimization_barrier(f(jax.tree.map(lambda l:l[i],layers),x))
-    return x
+    one = jax.checkpoint(apply, policy=jax.checkpoint_policies.save_only_these_names(KEPT), prevent_cse=False)
+    return jax.lax.scan(lambda x, layer: (one(layer, x), None), x, layers)[0]

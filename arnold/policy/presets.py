@@ -25,6 +25,7 @@ PRESETS = MappingProxyType(
             lags=6,
             word_gates=False,
             muscle_self_attention=True,
+            detached_value=False,
             init_log_std=0.0,
             log_std_per_word=False,
         ),

@@ -87,6 +87,11 @@ class TransformerConfig(JsonConfig):
     shared_final_norm: bool = False
     """One final LayerNorm for both decoders. Paper-faithful: the reference's two decoders share it by accident."""
 
+    detached_value: bool = True
+    """The value decoder reads the memory without sending gradients into it, so that what the value learns does not move
+    the policy; its gradient is the larger by far when a policy distilled without a value goes on by reward.
+    Paper-faithful: False."""
+
     init_log_std: float = -0.7
     """Initial log standard deviation of every muscle's action. The reference starts at 0."""
 
@@ -166,7 +171,8 @@ class TransformerModule(nnx.Module):
         actions = self.action_norm(self.action_decoder(self.scaled(muscles), memory))
         value_decoder = self.action_decoder if self.config.share_decoder else self.value_decoder
         value_norm = self.action_norm if self.config.shared_final_norm else self.value_norm
-        judged = value_norm(value_decoder(self.scaled(value), memory))
+        seen = jax.lax.stop_gradient(memory) if self.config.detached_value else memory
+        judged = value_norm(value_decoder(self.scaled(value), seen))
         mean = self.action_head(actions).reshape(tasks, rows, -1)
         if self.config.word_gates:
             read_out = self.read_out(muscles)

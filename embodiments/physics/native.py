@@ -1,7 +1,8 @@
 """The native back end: the C engine behind a JAX function.
 
-A callback hands the whole batch to `mujoco.rollout` with a persistent pool of threads. The state in is the state out. A control step is ``frame_skip`` physics steps, and one more that only evaluates the sensors at the state
-reached: MuJoCo computes sensors before it integrates, so without it they would be one physics step old.
+A callback hands the whole batch to `mujoco.rollout` with a persistent pool of threads. The state in is the state out.
+A control step is ``frame_skip`` physics steps, and one more that only evaluates the sensors at the state reached:
+MuJoCo computes sensors before it integrates, so without it they would be one physics step old.
 """
 
 from __future__ import annotations
@@ -162,9 +163,7 @@ def _callback(host: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...], 
     """
     result = jax.ShapeDtypeStruct(shape, jnp.float32)
     if jax.default_backend() != "cpu":
-        return jax.pure_callback(
-            lambda packed: host(np.asarray(packed)), result, packed, vmap_method="broadcast_all"
-        )
+        return jax.pure_callback(lambda packed: host(np.asarray(packed)), result, packed, vmap_method="broadcast_all")
 
     def in_place(context: Any, out: Any, packed: Any) -> None:
         np.asarray(out)[...] = host(np.asarray(packed))
