@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -211,3 +212,13 @@ def test_an_expert_does_not_start_from_one_that_drives_its_muscles_in_another_or
     recipe = ExpertRecipe("elbow_pose", steps=3200, network=network, start_from=str(path))
     with pytest.raises(UserError, match="drives other muscles, or the same in another order"):
         prepare(recipe, threads=1)
+
+
+def test_an_expert_trains_on_shorter_episodes_than_the_task_s_and_is_saved_for_the_task_s_own():
+    recipe = ExpertRecipe("elbow_pose", steps=3200, environments=64, horizon=10)
+    short = dataclasses.replace(recipe.learner, rollout_steps=10)
+    prepared = prepare(dataclasses.replace(recipe, learner=short), threads=1)
+    assert [lane.environment.task.horizon for lane in prepared.learner.lanes] == [10]
+    assert [t.horizon for t in prepared.tasks] == [task("elbow_pose").horizon] == [100]
+    with pytest.raises(UserError, match=r"horizon is -1; at least 1 control step"):
+        prepare(dataclasses.replace(recipe, horizon=-1), threads=1)
