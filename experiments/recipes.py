@@ -30,12 +30,10 @@ def _stage(task: str, steps: int, start: str, learner: LearnerConfig) -> ExpertR
     return ExpertRecipe(task, steps=steps, learner=learner, start_from=f"runs/{start}" if start else "")
 
 
-def _beginnings(
-    task: str, steps: int, start: str, noise: tuple[float, float], horizon: int = 20, environments: int = 160
-) -> ExpertRecipe:
-    """A stage on episodes of ``horizon`` control steps; what comes after them may get lost, and is for the next."""
-    learner = _learner(0.9, noise, 2e-4, rollout_steps=horizon)
-    return dataclasses.replace(_stage(task, steps, start, learner), horizon=horizon, environments=environments)
+def _beginnings(task: str, steps: int, start: str, learner: LearnerConfig, environments: int = 160) -> ExpertRecipe:
+    """A stage on episodes as short as a rollout; what comes after them may get lost, and is for the next stage."""
+    stage = _stage(task, steps, start, learner)
+    return dataclasses.replace(stage, horizon=learner.rollout_steps, environments=environments)
 
 
 EXPERTS: dict[str, ExpertRecipe] = {
@@ -52,12 +50,14 @@ EXPERTS: dict[str, ExpertRecipe] = {
         "hand_index_reach", 640_000, "hand_index_reach_second", _learner(0.9, (-1.5, -3.2), 2e-4)
     ),
     "hand_index_reach_fourth": _beginnings(
-        "hand_index_reach", 480_000, "hand_index_reach_third", (-2.0, -3.2), horizon=16, environments=200
+        "hand_index_reach", 480_000, "hand_index_reach_third", _learner(0.9, (-2.0, -3.2), 2e-4, 16), 200
     ),
     "hand_index_reach_fifth": _stage(
         "hand_index_reach", 480_000, "hand_index_reach_fourth", _learner(0.9, (-2.5, -3.3), 2e-4)
     ),
-    "hand_index_reach_sixth": _beginnings("hand_index_reach", 800_000, "hand_index_reach_fifth", (-2.2, -3.2)),
+    "hand_index_reach_sixth": _beginnings(
+        "hand_index_reach", 800_000, "hand_index_reach_fifth", _learner(0.9, (-2.2, -3.2), 2e-4, 20)
+    ),
     "hand_index_reach": _stage(
         "hand_index_reach", 480_000, "hand_index_reach_sixth", _learner(0.9, (-2.8, -3.5), 1e-4)
     ),
@@ -67,20 +67,35 @@ EXPERTS: dict[str, ExpertRecipe] = {
     "hand_thumb_reach_second": _stage(
         "hand_thumb_reach", 1_280_000, "hand_thumb_reach_first", _learner(0.95, (-0.7, -3.0))
     ),
-    "hand_thumb_reach": _stage("hand_thumb_reach", 1_280_000, "hand_thumb_reach_second", _learner(0.95, (-0.7, -3.0))),
+    "hand_thumb_reach_third": _stage(
+        "hand_thumb_reach", 1_280_000, "hand_thumb_reach_second", _learner(0.95, (-0.7, -3.0))
+    ),
+    "hand_thumb_reach_fourth": _beginnings(
+        "hand_thumb_reach", 1_200_000, "hand_thumb_reach_third", _learner(0.95, (-1.3, -3.0), 3e-4, 50), 64
+    ),
+    "hand_thumb_reach_fifth": _beginnings(
+        "hand_thumb_reach", 700_000, "hand_thumb_reach_fourth", _learner(0.92, (-1.6, -3.0), 2.5e-4, 25), 128
+    ),
+    "hand_thumb_reach": _stage(
+        "hand_thumb_reach", 320_000, "hand_thumb_reach_fifth", _learner(0.92, (-2.3, -3.3), 1.5e-4)
+    ),
     "hand_middle_reach_first": _stage(
         "hand_middle_reach", 512_000, "hand_index_reach_second", _learner(0.95, (-1.2, -2.5))
     ),
     "hand_middle_reach_second": _stage(
         "hand_middle_reach", 512_000, "hand_middle_reach_first", _learner(0.9, (-1.5, -3.3))
     ),
-    "hand_middle_reach_third": _beginnings("hand_middle_reach", 800_000, "hand_middle_reach_second", (-2.0, -3.2)),
+    "hand_middle_reach_third": _beginnings(
+        "hand_middle_reach", 800_000, "hand_middle_reach_second", _learner(0.9, (-2.0, -3.2), 2e-4, 20)
+    ),
     "hand_middle_reach": _stage(
         "hand_middle_reach", 480_000, "hand_middle_reach_third", _learner(0.9, (-2.8, -3.5), 1e-4)
     ),
     "hand_ring_reach_first": _stage("hand_ring_reach", 512_000, "hand_index_reach_second", _learner(0.9, (-1.2, -3.0))),
     "hand_ring_reach_second": _stage("hand_ring_reach", 640_000, "hand_ring_reach_first", _learner(0.9, (-1.2, -3.3))),
-    "hand_ring_reach_third": _beginnings("hand_ring_reach", 720_000, "hand_ring_reach_second", (-2.0, -3.2)),
+    "hand_ring_reach_third": _beginnings(
+        "hand_ring_reach", 720_000, "hand_ring_reach_second", _learner(0.9, (-2.0, -3.2), 2e-4, 20)
+    ),
     "hand_ring_reach": _stage("hand_ring_reach", 480_000, "hand_ring_reach_third", _learner(0.9, (-2.8, -3.5), 1e-4)),
     "hand_little_reach_first": _stage(
         "hand_little_reach", 512_000, "hand_index_reach_second", _learner(0.9, (-1.2, -3.0))
