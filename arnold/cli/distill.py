@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from arnold.cli.options import Count, Pairs, PhysicsOptions
+from arnold.cli.options import Pairs, TrainingOptions
 from arnold.cli.output import Done, note
 from arnold.errors import UserError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # importing it imports JAX, which help and errors do not wait
 
 
 @dataclasses.dataclass(frozen=True)
-class Distill:
+class Distill(TrainingOptions):
     """Distil experts into one transformer, evaluate it beside them, and write a report."""
 
     recipe: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")] = ""
@@ -30,28 +30,11 @@ class Distill:
     mixture: Pairs = ()
     """Other tasks than the recipe's, TASK=ENVIRONMENTS."""
 
-    steps: Count = None
-    """Environment steps in all, over all tasks."""
-
     preset: Annotated[str | None, tyro.conf.arg(metavar="tiny|small|paper")] = None
     """Size of the transformer."""
 
-    seed: Count = None
-    """Of parameters, goals, starts and noise."""
-
-    set: Pairs = ()
-    """Any other field of the recipe, such as learner.learning_rate=1e-3."""
-
     episodes: int = 200
     """Episodes of the evaluation, per task; 0 ends after the training."""
-
-    resume: Annotated[str, tyro.conf.arg(metavar="RUN")] = ""
-    """Go on with this run instead, exactly where its newest checkpoint stands."""
-
-    runs: Path = Path("runs")
-    """Where the run's folder goes."""
-
-    physics: PhysicsOptions = dataclasses.field(default_factory=PhysicsOptions)
 
     def run(self) -> Done:
         """Train, evaluate, report."""

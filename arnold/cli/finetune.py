@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from arnold.cli.options import Count, Pairs, PhysicsOptions
+from arnold.cli.options import Count, TrainingOptions
 from arnold.cli.output import Done, note
 from arnold.errors import UserError
 
@@ -20,7 +19,7 @@ _IMITATION: dict[str, Any] = {"rollout_steps": 10, "epochs": 1, "learning_rate":
 
 
 @dataclasses.dataclass(frozen=True)
-class Finetune:
+class Finetune(TrainingOptions):
     """Train a policy further on one task; its vocabulary grows by the words that it lacks."""
 
     checkpoint: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="POLICY")] = ""
@@ -35,25 +34,8 @@ class Finetune:
     expert: Annotated[str, tyro.conf.arg(metavar="POLICY")] = ""
     """Who labels, where the regime imitates; the zoo's expert of the task where not given."""
 
-    steps: Count = None
-    """Environment steps in all."""
-
     environments: Count = None
     """Environments stepped together."""
-
-    seed: Count = None
-    """Of goals, starts and noise, and of the embeddings of new words."""
-
-    set: Pairs = ()
-    """Any other field of the recipe, such as critic_warmup=0 or learner.learning_rate=1e-4."""
-
-    resume: Annotated[str, tyro.conf.arg(metavar="RUN")] = ""
-    """Go on with this run instead, exactly where its newest checkpoint stands."""
-
-    runs: Path = Path("runs")
-    """Where the run's folder goes."""
-
-    physics: PhysicsOptions = dataclasses.field(default_factory=PhysicsOptions)
 
     def run(self) -> Done:
         """Train, and say how it went."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -36,6 +37,28 @@ class PhysicsOptions:
             raise UserError(f"unknown physics back end {self.backend!r}; {did_you_mean(self.backend, BACKENDS)}")
         if self.threads is not None and self.threads < 1:
             raise UserError(f"--threads is {self.threads}; at least 1 is accepted")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions:
+    """What every command that trains takes."""
+
+    steps: Count = None
+    """Environment steps in all."""
+
+    seed: Count = None
+    """Of goals, starts, noise and fresh parameters."""
+
+    set: Pairs = ()
+    """Any other field of the recipe, such as learner.learning_rate=1e-4."""
+
+    resume: Annotated[str, tyro.conf.arg(metavar="RUN")] = ""
+    """Go on with this run instead, exactly where its newest checkpoint stands."""
+
+    runs: Path = Path("runs")
+    """Where the run's folder goes."""
+
+    physics: PhysicsOptions = dataclasses.field(default_factory=PhysicsOptions)
 
 
 def name_value_pairs(flag: str, given: Sequence[str]) -> dict[str, str]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from arnold.cli.options import Count, Pairs, PhysicsOptions
+from arnold.cli.options import Count, TrainingOptions
 from arnold.cli.output import Done
 from arnold.errors import UserError
 
@@ -17,34 +16,17 @@ if TYPE_CHECKING:  # importing it imports JAX, which help and errors do not wait
 
 
 @dataclasses.dataclass(frozen=True)
-class Train:
+class Train(TrainingOptions):
     """Train an expert: PPO on one task, from a recipe or on a task of your own."""
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TASK_OR_RECIPE")] = ""
     """A recipe (`arnold list recipes`), a task, or a file that registers a task."""
 
-    steps: Count = None
-    """Environment steps in all."""
-
     environments: Count = None
     """Environments stepped together."""
 
-    seed: Count = None
-    """Of parameters, goals, starts and noise."""
-
     start_from: Annotated[str | None, tyro.conf.arg(metavar="POLICY")] = None
     """An expert of the same body to start from."""
-
-    set: Pairs = ()
-    """Any other field of the recipe, such as learner.learning_rate=1e-4 or network.hidden=64,64."""
-
-    resume: Annotated[str, tyro.conf.arg(metavar="RUN")] = ""
-    """Go on with this run instead, exactly where its newest checkpoint stands."""
-
-    runs: Path = Path("runs")
-    """Where the run's folder goes."""
-
-    physics: PhysicsOptions = dataclasses.field(default_factory=PhysicsOptions)
 
     def run(self) -> Done:
         """Train, and say how it went."""

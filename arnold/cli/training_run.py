@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Protocol
 
 from arnold import training
-from arnold.cli.options import PhysicsOptions
+from arnold.cli.options import PhysicsOptions, TrainingOptions
 from arnold.cli.output import Done, say
 from arnold.errors import UserError
 from arnold.metric_log import read_rows
@@ -15,20 +14,6 @@ from arnold.progress import duration
 from arnold.recipe import Recipe
 
 STOPPED = 130  # what a shell reports of a program that was interrupted
-
-
-class TrainingCommand(Protocol):
-    """A command that can go on with a run."""
-
-    @property
-    def resume(self) -> str:
-        """The run's folder."""
-        ...
-
-    @property
-    def physics(self) -> PhysicsOptions:
-        """Where the bodies are stepped."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +51,7 @@ def started(recipe: Recipe, label: str, runs: Path, physics: PhysicsOptions) -> 
     return _told(TrainingRun(trained))
 
 
-def resumed(command: TrainingCommand, not_with: tuple[str, ...]) -> TrainingRun:
+def resumed(command: TrainingOptions, not_with: tuple[str, ...]) -> TrainingRun:
     """Go on with the run that ``--resume`` names.
 
     Args:
