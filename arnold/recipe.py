@@ -24,17 +24,15 @@ DISTILLATION_LEARNER = LearnerConfig(
     learning_rate=2e-3,
     final_learning_rate=2e-5,
     log_std=(-2.0, -3.0),
-    value=0.0,  # its gradient would share the encoder and the norm's clip with the imitation, and nothing reads it yet
+    value=0.0,  # its gradient would share the norm's clip with the imitation, and nothing reads it yet
 )
 FINETUNING_LEARNER = LearnerConfig(
     minibatches=8,
     learning_rate=2e-4,
     final_learning_rate=2e-5,
     discount=0.95,
-    log_std=(
-        -1.0,
-        -3.0,
-    ),  # wide enough that a policy finds what it never did; narrower, learning took several times longer
+    # wide enough that a policy finds what it never did; narrower, learning took several times longer
+    log_std=(-1.0, -3.0),
 )
 
 

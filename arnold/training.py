@@ -145,7 +145,7 @@ def _prepare_expert(recipe: ExpertRecipe, backend: str, threads: int | None) -> 
     goal = task(recipe.task)
     environment = Environment(goal, backend, threads)
     policy = MlpActorCritic(environment.observation_table, environment.action_table, recipe.network)
-    mixture = Mixture.of({recipe.task: recipe.environments}, recipe.horizon or None)
+    mixture = Mixture.of({recipe.task: recipe.environments}, recipe.horizon)
     iterations = _iterations(recipe.steps, recipe.learner.rollout_steps, recipe.environments)
     learner = Learner(policy, mixture, recipe.learner, iterations, backend=backend, threads=threads)
     key = jax.random.key(recipe.seed)

@@ -21,9 +21,9 @@ import numpy as np
 from arnold.embodiments import sources
 from arnold.embodiments.action_maps import SIGMOID, ActionMap
 from arnold.embodiments.fingerprint import model_fingerprint
-from arnold.embodiments.mechanics import mechanics_of
 from arnold.embodiments.physics.state import PhysicsState
 from arnold.embodiments.signals import Readout, Signals
+from arnold.embodiments.stripping import stripped
 from arnold.errors import UserError, did_you_mean
 from arnold.vocab import Token, TokenTable, lexicon, quantities
 from arnold.vocab.lexicon import Side
@@ -108,12 +108,6 @@ class Embodiment:
 
 @functools.lru_cache(maxsize=64)
 def _compile(embodiment: Embodiment, sites: tuple[str, ...]) -> Body:
-    spec, what = _instrumented(embodiment, sites)
-    return Body(embodiment, sources.compile_spec(spec, what), sites)
-
-
-def _instrumented(embodiment: Embodiment, sites: tuple[str, ...]) -> tuple[mujoco.MjSpec, str]:
-    """The body's spec with the sensors that observations read and no others, and what to call it in messages."""
     spec = embodiment.build()
     what = f"body {embodiment.name!r}" + (f" ({embodiment.source})" if embodiment.source else "")
     muscles = _named_muscles(spec, what)
@@ -128,7 +122,7 @@ def _instrumented(embodiment: Embodiment, sites: tuple[str, ...]) -> tuple[mujoc
             _add_sensor(spec, kind, mujoco.mjtObj.mjOBJ_ACTUATOR, muscle)
     for site in sites:
         _add_sensor(spec, mujoco.mjtSensor.mjSENS_FRAMEPOS, mujoco.mjtObj.mjOBJ_SITE, site)
-    return spec, what
+    return Body(embodiment, spec, sources.compile_spec(spec, what), sites)
 
 
 def _named_muscles(spec: mujoco.MjSpec, what: str) -> list[str]:
@@ -167,8 +161,9 @@ class Body:
         control_dt: control step, s.
     """
 
-    def __init__(self, embodiment: Embodiment, model: mujoco.MjModel, sites: tuple[str, ...]):
+    def __init__(self, embodiment: Embodiment, spec: mujoco.MjSpec, model: mujoco.MjModel, sites: tuple[str, ...]):
         self.embodiment = embodiment
+        self._spec = spec  # what the model was compiled from
         self.model = model
         self.sites = sites
         scalar = [j for j in range(model.njnt) if int(model.jnt_type[j]) in SCALAR_JOINTS]
@@ -197,11 +192,9 @@ class Body:
         return f"Body({self.embodiment.name!r}, {sizes}, sites={self.sites})"
 
     @functools.cached_property
-    def mechanics(self) -> mujoco.MjModel:
+    def stripped_model(self) -> mujoco.MjModel:
         """The model without what is only looked at: the same motion and sensors to the last bit, in less time."""
-        spec, what = _instrumented(self.embodiment, self.sites)
-        sources.compile_spec(spec, what)  # gives the spec's elements their ids
-        return mechanics_of(spec, self.model)
+        return stripped(self._spec, self.model)
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -294,6 +294,23 @@ def test_the_switches_leave_out_what_they_name(switches):
     assert output.mean.shape == (1, 2, 3)
 
 
+@pytest.mark.parametrize(("granularity", "encoder"), [("scalar", "full"), ("entity", "latent")])
+@pytest.mark.parametrize("detached", [True, False])
+def test_what_the_value_learns_moves_what_the_policy_reads_only_where_it_is_not_detached(
+    granularity, encoder, detached
+):
+    policy = TransformerActorCritic.for_tasks(_config(granularity, encoder, detached_value=detached), [LEFT])
+    params, ids = policy.init(jax.random.key(0)), policy.bind([LEFT])
+
+    def judged(params) -> jax.Array:
+        return jnp.square(policy.apply(params, policy.init_statistics(), ids, _values(1, 1, 4)).value - 1.0).sum()
+
+    moved = {name for name, part in jax.grad(judged)(params).items() if optax.tree.norm(part) > 0.0}
+    assert {"value_decoder", "value_head"} <= moved
+    assert ({"tokeniser", "encoder"} <= moved) is not detached
+    assert not {"tokeniser", "encoder", "reader", "action_decoder"} & moved or not detached
+
+
 @pytest.mark.parametrize("config", [*PRESETS.values(), MlpConfig(), MlpConfig(hidden=(8,), lags=2)])
 def test_configurations_survive_json(config):
     assert type(config).from_json(json.loads(json.dumps(config.to_json()))) == config

@@ -23,22 +23,23 @@ class Mixture:
     """
 
     shares: tuple[tuple[str, int], ...]
-    horizon: int | None = None  # control steps per episode in place of the tasks' own
+    horizon: int = 0  # control steps per episode in place of the tasks' own, where it is not 0
 
     @classmethod
-    def of(cls, shares: Mapping[str, int], horizon: int | None = None) -> Mixture:
+    def of(cls, shares: Mapping[str, int], horizon: int = 0) -> Mixture:
         """A mixture from task names (or task files) and their numbers of environments.
 
         Args:
             shares: environments by task.
-            horizon: control steps per episode in place of the tasks' own; reaching it truncates, as theirs does.
+            horizon: control steps per episode in place of the tasks' own, where it is not 0; reaching it truncates, as
+                theirs does.
 
         Raises:
             UserError: for an empty mixture, an unknown task, a task named twice, a number of environments below 1, or
-                a horizon below 1.
+                a horizon below 0.
         """
-        if horizon is not None and horizon < 1:
-            raise UserError(f"the mixture's horizon is {horizon!r}; at least 1 control step is accepted")
+        if horizon < 0:
+            raise UserError(f"horizon is {horizon!r}; control steps are accepted, or 0 for the task's own horizon")
         if not shares:
             raise UserError("the mixture is empty; name at least one task with its number of environments")
         names: dict[str, str] = {}
@@ -59,7 +60,7 @@ class Mixture:
     def tasks(self) -> tuple[Task, ...]:
         """The tasks, in order."""
         tasks = tuple(task(name) for name, _ in self.shares)
-        if self.horizon is None:
+        if not self.horizon:
             return tasks
         return tuple(dataclasses.replace(t, horizon=self.horizon) for t in tasks)
 

@@ -89,7 +89,7 @@ class TransformerConfig(JsonConfig):
 
     detached_value: bool = True
     """The value decoder reads the memory without sending gradients into it, so that what the value learns does not move
-    the policy; its gradient is the larger by far when a policy distilled without a value goes on by reward.
+    what the policy reads; its gradient is the larger by far when a policy distilled without a value goes on by reward.
     Paper-faithful: False."""
 
     init_log_std: float = -0.7

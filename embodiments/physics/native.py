@@ -38,7 +38,7 @@ class NativePhysics:
     def __init__(self, body: Body, threads: int | None = None):
         self.body = body
         self.threads = threads or os.cpu_count() or 1
-        model = body.mechanics
+        model = body.stripped_model
         self._nq, self._nv, self._na, self._ns = model.nq, model.nv, model.na, model.nsensordata
         self._nu, self._skip = model.nu, body.embodiment.frame_skip
         # A state that blows up must show as NaN or as a stopped clock, not as a silent reset to the rest pose.
@@ -159,7 +159,8 @@ def _callback(host: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...], 
 
     `jax.pure_callback` puts its arguments back on the device. On a CPU an array of more than 100 KiB is copied there by
     the threads that are waiting in the callback: with all of them in callbacks (one core, or as many tasks as cores)
-    nothing moves any more. `buffer_callback` reads and writes the arrays where they are.
+    nothing moves any more. `buffer_callback` reads and writes the arrays where they are. It serves processes whose
+    default back end is the CPU; beside an accelerator the first of the two is used.
     """
     result = jax.ShapeDtypeStruct(shape, jnp.float32)
     if jax.default_backend() != "cpu":

@@ -88,8 +88,8 @@ def _contenders(batch: int, threads: int) -> dict[str, Contender]:
     environment, physics, states = _ours(env, batch)
     plain = env.task.embodiment.build().compile()
     return {
-        "mujoco.rollout, a call per control step": _raw(env, env.body.model, states, threads, SLICE),
-        "mujoco.rollout, long calls": _raw(env, env.body.model, states, threads, 1),
+        "mujoco.rollout, a call per control step": _raw(env, env.body.stripped_model, states, threads, SLICE),
+        "mujoco.rollout, long calls": _raw(env, env.body.stripped_model, states, threads, 1),
         "mujoco.rollout, long calls, no sensors": _raw(env, plain, states, threads, 1),
         "physics.step": physics,
         "whole environment step": environment,

@@ -37,11 +37,11 @@ class LimitRow:
     searched: int
     """Targets that the search was run on."""
 
-    solved_by_search: int
-    """Of these, how many it solved within its nine control steps."""
+    solved: int
+    """Of these, how many the expert or the search solved within the first nine control steps."""
 
     expert: float
-    """Unsolved control steps of those nine under the shipped expert, mean over the targets solved by the search."""
+    """Unsolved control steps of those nine under the shipped expert, mean over the targets solved."""
 
     search: float
     """The same after the search."""
@@ -114,7 +114,7 @@ def _joints_to(model: mujoco.MjModel, body: int) -> list[int]:
 
 
 def _searched(environment: Environment, targets: int) -> list[tuple[int, int]]:
-    """For each target that the search solves: unsolved steps of the first nine, of the expert and after the search."""
+    """For each target solved: unsolved steps of the first nine, of the expert and after the search."""
     step, reset = jax.jit(jax.vmap(environment.step)), jax.jit(jax.vmap(environment.reset))
     expert = saved_policy.load(environment.task.name)
     ids = expert.policy.bind([(environment.observation_table, environment.action_table)])
@@ -151,9 +151,11 @@ def _of_expert(step: jax.stages.Wrapped, act: jax.stages.Wrapped, begin: EnvStat
 def _tried(step: jax.stages.Wrapped, begin: EnvState, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Solved steps (B,) and summed late distances (B,) m of open-loop actions (B, T, M)."""
     state, solved, distance = begin, np.zeros(len(actions)), np.zeros(len(actions))
+    going = np.ones(len(actions), bool)  # an episode that failed begins again, with another target
     for t in range(actions.shape[1]):
         state = step(state, jnp.asarray(actions[:, t]))
-        solved = solved + np.asarray(state.solved)
+        going &= ~np.asarray(state.terminated)
+        solved = solved + np.asarray(state.solved) * going
         if t >= NEAR_FROM:
             distance = distance + np.minimum(-np.asarray(state.terms["reach"]), FAR_M)
     return solved, distance

@@ -1,4 +1,4 @@
-"""The part of a model that moves: the same mechanics without what is only looked at.
+"""A model without what is only looked at: the same motion and sensors to the last bit, in less time.
 
 MuJoCo computes the place of every site and geom in every physics step. Most of a musculoskeletal model's are bone
 meshes, markers and cameras that no tendon passes, nothing collides with and no sensor reads: on the hand a third of
@@ -12,22 +12,19 @@ import numpy as np
 
 _WRAP_SITE = int(mujoco.mjtWrap.mjWRAP_SITE)
 _WRAP_GEOMS = (int(mujoco.mjtWrap.mjWRAP_SPHERE), int(mujoco.mjtWrap.mjWRAP_CYLINDER))
-_BODIES_ALONE = ("nflex", "nplugin", "nskin")  # models with any of these are left as they are
-_SAME = (
-    *("body_mass", "body_inertia", "body_pos", "body_quat", "body_ipos", "body_iquat", "body_invweight0"),
-    *("dof_invweight0", "dof_armature", "dof_damping", "tendon_length0", "tendon_invweight0", "qpos0", "key_qpos"),
+_SEE_EVERY_GEOM = ("RANGEFINDER", "GEOMDIST", "GEOMNORMAL", "GEOMFROMTO")  # sensors that read geoms they do not name
+_OF_WHAT_GOES = ("geom_", "site_", "cam_", "light_", "name_", "names", "bvh_", "oct_", "mesh_", "mat_", "tex_", "paths")
+_NUMBERED_ANEW = (
+    *("body_geomadr", "body_geomnum", "body_bvhadr", "body_bvhnum", "wrap_objid", "wrap_prm", "pair_geom1"),
+    *("pair_geom2", "pair_signature", "actuator_trnid", "eq_obj1id", "eq_obj2id", "sensor_objid", "sensor_refid"),
     *(
-        "actuator_acc0",
-        "actuator_lengthrange",
-        "actuator_gainprm",
-        "actuator_biasprm",
-        "actuator_dynprm",
-        "sensor_type",
-    ),
+        "dof_length",
+        "body_margin",
+    ),  # of all geoms; read where bodies fall asleep, and where pairs far apart are left out
 )
 
 
-def mechanics_of(spec: mujoco.MjSpec, model: mujoco.MjModel) -> mujoco.MjModel:
+def stripped(spec: mujoco.MjSpec, model: mujoco.MjModel) -> mujoco.MjModel:
     """A model that steps as ``model`` does, to the last bit, in less time.
 
     Joints, tendons, actuators, sensors and bodies are all there, in their order; ids of geoms and sites differ.
@@ -35,10 +32,10 @@ def mechanics_of(spec: mujoco.MjSpec, model: mujoco.MjModel) -> mujoco.MjModel:
     Args:
         spec: what ``model`` was compiled from; it is edited.
         model: the whole model. It is returned itself where a geom may matter in a way that is not looked for here
-            (fluids, flexes, plugins), or where the stripped model does not agree with it.
+            (fluids, sleeping, flexes, plugins, sensors that see every geom), or where the stripped model does not
+            agree with it.
     """
-    fluid = model.opt.density > 0 or model.opt.viscosity > 0
-    if fluid or any(getattr(model, count) for count in _BODIES_ALONE):
+    if _needs_every_geom(model):
         return model
     geoms, sites = _geoms_in_use(model), _sites_in_use(model)
     for body in spec.bodies[1:]:  # masses may come from geoms that are about to go
@@ -51,28 +48,36 @@ def mechanics_of(spec: mujoco.MjSpec, model: mujoco.MjModel) -> mujoco.MjModel:
     for element in (*unused, *spec.cameras, *spec.lights):
         spec.delete(element)
     try:
-        stripped = spec.compile()
+        smaller = spec.compile()
     except (ValueError, mujoco.FatalError):
         return model
-    return stripped if _agree(stripped, model) else model
+    return smaller if _agree(smaller, model) else model
+
+
+def _needs_every_geom(model: mujoco.MjModel) -> bool:
+    fluid = model.opt.density > 0 or model.opt.viscosity > 0
+    sleeping = model.opt.enableflags & int(getattr(mujoco.mjtEnableBit, "mjENBL_SLEEP", 0))
+    seeing = [int(getattr(mujoco.mjtSensor, f"mjSENS_{kind}")) for kind in _SEE_EVERY_GEOM]
+    return bool(fluid or sleeping or model.nflex or model.nplugin or np.isin(model.sensor_type, seeing).any())
 
 
 def _geoms_in_use(model: mujoco.MjModel) -> set[int]:
-    """Geoms that collide, that a tendon wraps around, or that a sensor reads."""
+    """Geoms that collide, that a tendon wraps around, or that a sensor names."""
     wraps = np.isin(model.wrap_type, _WRAP_GEOMS)
     return {
         *np.flatnonzero((model.geom_contype != 0) | (model.geom_conaffinity != 0)).tolist(),
         *model.pair_geom1.tolist(),
         *model.pair_geom2.tolist(),
         *model.wrap_objid[wraps].tolist(),
-        *_read_by_sensors(model, mujoco.mjtObj.mjOBJ_GEOM),
+        *_named_by_sensors(model, mujoco.mjtObj.mjOBJ_GEOM),
     }
 
 
 def _sites_in_use(model: mujoco.MjModel) -> set[int]:
-    """Sites that a tendon passes, an actuator or an equality holds, or a sensor reads."""
+    """Sites that a tendon passes, an actuator or an equality holds, or a sensor names."""
     wraps = np.isin(model.wrap_type, _WRAP_GEOMS)
-    at_sites = np.isin(model.actuator_trntype, [int(mujoco.mjtTrn.mjTRN_SITE), int(mujoco.mjtTrn.mjTRN_SLIDERCRANK)])
+    transmissions = (int(mujoco.mjtTrn.mjTRN_SITE), int(mujoco.mjtTrn.mjTRN_SLIDERCRANK))
+    at_sites = np.isin(model.actuator_trntype, transmissions)
     held = model.eq_objtype == int(mujoco.mjtObj.mjOBJ_SITE)
     return {
         *model.wrap_objid[model.wrap_type == _WRAP_SITE].tolist(),
@@ -80,17 +85,23 @@ def _sites_in_use(model: mujoco.MjModel) -> set[int]:
         *model.actuator_trnid[at_sites].ravel().tolist(),
         *model.eq_obj1id[held].tolist(),
         *model.eq_obj2id[held].tolist(),
-        *_read_by_sensors(model, mujoco.mjtObj.mjOBJ_SITE),
+        *_named_by_sensors(model, mujoco.mjtObj.mjOBJ_SITE),
     }
 
 
-def _read_by_sensors(model: mujoco.MjModel, kind: mujoco.mjtObj) -> set[int]:
+def _named_by_sensors(model: mujoco.MjModel, kind: mujoco.mjtObj) -> set[int]:
     return {
         *model.sensor_objid[model.sensor_objtype == int(kind)].tolist(),
         *model.sensor_refid[model.sensor_reftype == int(kind)].tolist(),
     }
 
 
-def _agree(stripped: mujoco.MjModel, model: mujoco.MjModel) -> bool:
-    """Whether the mechanics are the same to the last bit."""
-    return all(np.array_equal(getattr(stripped, name), getattr(model, name)) for name in _SAME)
+def _agree(smaller: mujoco.MjModel, model: mujoco.MjModel) -> bool:
+    """Whether every array of the model that is not about what went is the same to the last bit."""
+    for name in dir(model):
+        whole = None if name.startswith("_") else getattr(model, name)
+        if not isinstance(whole, np.ndarray) or name.startswith(_OF_WHAT_GOES) or name in _NUMBERED_ANEW:
+            continue
+        if not np.array_equal(getattr(smaller, name), whole, equal_nan=whole.dtype.kind == "f"):
+            return False
+    return True

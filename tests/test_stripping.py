@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import mujoco
 import numpy as np
 import pytest
 
-from arnold.embodiments import embodiment
-from arnold.embodiments.mechanics import mechanics_of
+from arnold.embodiments import Embodiment, embodiment
+from arnold.embodiments.stripping import stripped
 
 SITES = {"elbow": ("wrist",), "finger": ("IFtip",), "hand": ("IFtip_r",)}
 
-# An unnamed geom that collides by an explicit pair alone, a site that only an equality holds, a side site, a mass that
+# Geoms that collide by an explicit pair alone, a site that only an equality holds, a side site, a mass that
 # comes from geoms; and a marker, a camera, a light and a decorative geom that nothing needs.
 MJCF = """
 <mujoco>
@@ -19,7 +21,7 @@ MJCF = """
   <worldbody>
     <light pos="0 0 1"/> <camera name="eye" pos="0 -1 0"/>
     <site name="anchor" pos="0.1 0 0.3"/> <site name="marker" pos="1 1 1"/>
-    <geom name="floor" type="plane" size="1 1 1" contype="0" conaffinity="0" pos="0 0 -0.35"/>
+    <geom name="floor" type="plane" size="1 1 1" contype="0" conaffinity="0" pos="0 0 0.16"/>
     <body name="upper" pos="0 0 0.2">
       <joint name="shoulder" type="hinge" axis="0 1 0" damping="0.1"/>
       <geom type="capsule" fromto="0 0 0 0.3 0 0" size="0.02" contype="0" conaffinity="0"/>
@@ -60,9 +62,9 @@ def swing(model: mujoco.MjModel, steps: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("name", list(SITES))
 def test_the_bodies_that_ship_move_the_same_to_the_last_bit_with_fewer_geoms_and_sites(name: str) -> None:
     body = embodiment(name).compile(SITES[name])
-    whole, stripped = body.model, body.mechanics
-    assert stripped.ngeom + stripped.nsite < whole.ngeom + whole.nsite
-    for one, other in zip(swing(stripped, 300), swing(whole, 300), strict=True):
+    whole, smaller = body.model, body.stripped_model
+    assert smaller.ngeom + smaller.nsite < whole.ngeom + whole.nsite
+    for one, other in zip(swing(smaller, 300), swing(whole, 300), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -70,20 +72,42 @@ def test_the_bodies_that_ship_move_the_same_to_the_last_bit_with_fewer_geoms_and
 def test_what_pairs_equalities_and_tendons_hold_on_to_stays_and_the_rest_goes() -> None:
     spec = mujoco.MjSpec.from_string(MJCF)
     whole = spec.compile()
-    stripped = mechanics_of(spec, whole)
-    sites = {stripped.site(i).name for i in range(stripped.nsite)}
+    smaller = stripped(spec, whole)
+    sites = {smaller.site(i).name for i in range(smaller.nsite)}
     assert sites == {"anchor", "side", "origin", "insertion", "held"}
-    assert {stripped.geom(i).name for i in range(stripped.ngeom)} == {"floor", "knob", "hand"}
-    assert (stripped.ncam, stripped.nlight) == (0, 0)
-    positions, _ = swing(whole, 500)
-    contacts = mujoco.MjData(whole)
-    contacts.qpos[:] = positions[-1]
-    for one, other in zip(swing(stripped, 500), swing(whole, 500), strict=True):
+    assert {smaller.geom(i).name for i in range(smaller.ngeom)} == {"floor", "knob", "hand"}
+    assert (smaller.ncam, smaller.nlight) == (0, 0)
+    for one, other in zip(swing(smaller, 500), swing(whole, 500), strict=True):
         np.testing.assert_array_equal(one, other)
+    data = mujoco.MjData(whole)
+    touched = 0
+    for _ in range(500):
+        mujoco.mj_step(whole, data)
+        touched += data.ncon
+    assert touched > 0, "the pair never touches, so this test would not see it go"
 
 
 @pytest.mark.native
-def test_a_body_in_a_fluid_keeps_every_geom() -> None:
-    spec = mujoco.MjSpec.from_string(MJCF.replace('timestep="0.002"', 'timestep="0.002" density="1000"'))
+@pytest.mark.parametrize(
+    ("written", "instead"),
+    [
+        ('timestep="0.002"', 'timestep="0.002" density="1000"'),
+        ('<option timestep="0.002"/>', '<option timestep="0.002"><flag sleep="enable"/></option>'),
+        ("<sensor>", '<sensor><rangefinder name="range" site="marker"/>'),
+        ("<sensor>", '<sensor><distance name="gap" body1="upper" body2="lower" cutoff="1"/>'),
+    ],
+)
+def test_a_model_in_which_any_geom_may_matter_is_left_as_it_is(written: str, instead: str) -> None:
+    spec = mujoco.MjSpec.from_string(MJCF.replace(written, instead))
     whole = spec.compile()
-    assert mechanics_of(spec, whole) is whole
+    assert stripped(spec, whole) is whole
+
+
+@pytest.mark.native
+def test_the_stepped_model_is_the_one_that_was_compiled_even_if_the_file_has_changed_since(tmp_path: Path) -> None:
+    path = tmp_path / "swing.xml"
+    path.write_text(MJCF)
+    body = Embodiment.from_mjcf(path).compile()
+    path.write_text(MJCF.replace('force="50"', 'force="90"'))
+    np.testing.assert_array_equal(body.stripped_model.actuator_gainprm, body.model.actuator_gainprm)
+    assert body.stripped_model.ngeom < body.model.ngeom
