@@ -14,13 +14,12 @@ _WRAP_SITE = int(mujoco.mjtWrap.mjWRAP_SITE)
 _WRAP_GEOMS = (int(mujoco.mjtWrap.mjWRAP_SPHERE), int(mujoco.mjtWrap.mjWRAP_CYLINDER))
 _SEE_EVERY_GEOM = ("RANGEFINDER", "GEOMDIST", "GEOMNORMAL", "GEOMFROMTO")  # sensors that read geoms they do not name
 _OF_WHAT_GOES = ("geom_", "site_", "cam_", "light_", "name_", "names", "bvh_", "oct_", "mesh_", "mat_", "tex_", "paths")
-_NUMBERED_ANEW = (
+# Ids of geoms and sites, and where they begin; the last two are sizes of all geoms, read by bodies that fall asleep and
+# by the choice of pairs near enough to collide.
+_DIFFER_BY_RIGHT = (
     *("body_geomadr", "body_geomnum", "body_bvhadr", "body_bvhnum", "wrap_objid", "wrap_prm", "pair_geom1"),
     *("pair_geom2", "pair_signature", "actuator_trnid", "eq_obj1id", "eq_obj2id", "sensor_objid", "sensor_refid"),
-    *(
-        "dof_length",
-        "body_margin",
-    ),  # of all geoms; read where bodies fall asleep, and where pairs far apart are left out
+    *("dof_length", "body_margin"),
 )
 
 
@@ -100,7 +99,7 @@ def _agree(smaller: mujoco.MjModel, model: mujoco.MjModel) -> bool:
     """Whether every array of the model that is not about what went is the same to the last bit."""
     for name in dir(model):
         whole = None if name.startswith("_") else getattr(model, name)
-        if not isinstance(whole, np.ndarray) or name.startswith(_OF_WHAT_GOES) or name in _NUMBERED_ANEW:
+        if not isinstance(whole, np.ndarray) or name.startswith(_OF_WHAT_GOES) or name in _DIFFER_BY_RIGHT:
             continue
         if not np.array_equal(getattr(smaller, name), whole, equal_nan=whole.dtype.kind == "f"):
             return False
