@@ -85,7 +85,7 @@ def describe(policy: ActorCritic, tasks: tuple[Task, ...], **about: Any) -> dict
         raise TypeError(f"no checkpoint format for a {type(policy).__name__}")
     bodies = {}
     for t in tasks:
-        body = t.embodiment.compile(t.sites)
+        body = t.compile()
         bodies[t.embodiment.name] = {
             "muscles": len(body.muscles),
             "action_map": t.embodiment.action_map.name,

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from arnold.embodiments import sources
+from arnold.embodiments import scenes, sources
 from arnold.embodiments.embodiment import Embodiment
 from arnold.errors import UserError, did_you_mean
 
 ELBOW = Embodiment("elbow", sources.elbow_spec, side="right", summary="MyoElbow: 1 joint, 6 muscles")
 FINGER = Embodiment("finger", sources.finger_spec, side="right", summary="MyoFinger: 4 joints, 5 muscles")
 HAND = Embodiment("hand", sources.hand_spec, side="right", summary="MyoHand: 23 joints, 39 muscles")
+HAND_PEN = Embodiment(
+    "hand_pen", scenes.pen_spec, frame_skip=5, side="right", things=("Object",), summary="MyoHand and a pen"
+)
+HAND_DIE = Embodiment(
+    "hand_die", scenes.die_spec, frame_skip=5, side="right", things=("Object",), summary="MyoHand and a die"
+)
+HAND_BAODING = Embodiment(
+    "hand_baoding", scenes.baoding_spec, side="right", things=("ball1", "ball2"), summary="MyoHand and two balls"
+)
+ARM = Embodiment("arm", scenes.arm_spec, side="right", summary="MyoArm: 38 joints, 63 muscles")
+ARM_OBJECT = Embodiment(
+    "arm_object",
+    scenes.relocation_spec,
+    frame_skip=5,
+    side="right",
+    things=("Object",),
+    summary="MyoArm, a table, an object and a bin",
+)
+LEGS = Embodiment(
+    "legs", scenes.legs_spec, frame_skip=5, side=None, summary="MyoLegs on a floor: 28 joints, 80 muscles"
+)
 
-_CATALOG: dict[str, Embodiment] = {body.name: body for body in (ELBOW, FINGER, HAND)}
+SHIPPED = (ELBOW, FINGER, HAND, HAND_PEN, HAND_DIE, HAND_BAODING, ARM, ARM_OBJECT, LEGS)
+_CATALOG: dict[str, Embodiment] = {body.name: body for body in SHIPPED}
 
 
 def register_embodiment(embodiment: Embodiment) -> Embodiment:
@@ -19,7 +41,7 @@ def register_embodiment(embodiment: Embodiment) -> Embodiment:
     Raises:
         UserError: where the name is one of the bodies that ship.
     """
-    if embodiment.name in (ELBOW.name, FINGER.name, HAND.name) and embodiment != _CATALOG[embodiment.name]:
+    if embodiment.name in [body.name for body in SHIPPED] and embodiment != _CATALOG[embodiment.name]:
         raise UserError(f"the name {embodiment.name!r} is taken by a body that ships with arnold; choose another name")
     _CATALOG[embodiment.name] = embodiment
     return embodiment

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -20,6 +20,7 @@ import numpy as np
 
 from arnold.embodiments import sources
 from arnold.embodiments.action_maps import SIGMOID, ActionMap
+from arnold.embodiments.changes import Change
 from arnold.embodiments.fingerprint import model_fingerprint
 from arnold.embodiments.physics.state import PhysicsState
 from arnold.embodiments.signals import Readout, Signals
@@ -28,6 +29,12 @@ from arnold.errors import UserError, did_you_mean
 from arnold.vocab import Token, TokenTable, lexicon, quantities
 from arnold.vocab.lexicon import Side
 
+FRAME_SENSORS = (
+    mujoco.mjtSensor.mjSENS_FRAMEPOS,
+    mujoco.mjtSensor.mjSENS_FRAMEQUAT,
+    mujoco.mjtSensor.mjSENS_FRAMELINVEL,
+    mujoco.mjtSensor.mjSENS_FRAMEANGVEL,
+)
 SCALAR_JOINTS = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
 MUSCLE_SENSORS = (
     mujoco.mjtSensor.mjSENS_ACTUATORPOS,
@@ -46,6 +53,7 @@ class Embodiment:
         frame_skip: physics steps per control step; with the model's timestep it sets the control rate.
         side: the side of muscles and joints whose names carry none ("right", "left"), or None for a body with no side.
         action_map: from action in [-1, 1] to excitation in [0, 1].
+        things: MJCF bodies of the scene that are no part of the body (a pen, a ball); their joints are not its joints.
         summary: one line for `arnold list`.
         source: the file that the model comes from, for messages; empty for the bodies that ship.
     """
@@ -55,6 +63,7 @@ class Embodiment:
     frame_skip: int = 10
     side: Side = "right"
     action_map: ActionMap = SIGMOID
+    things: tuple[str, ...] = ()
     summary: str = ""
     source: str = ""
 
@@ -97,24 +106,43 @@ class Embodiment:
         embodiment.compile()
         return embodiment
 
-    def compile(self, sites: Sequence[str] = ()) -> Body:
-        """Compile the model with a sensor for every muscle signal and for the position of each of ``sites``.
+    def compile(
+        self,
+        sites: Sequence[str] = (),
+        frames: Sequence[str] = (),
+        touches: Sequence[str] = (),
+        changes: Sequence[Change] = (),
+    ) -> Body:
+        """Compile the model with a sensor for every muscle signal and for all that a task reads.
+
+        Args:
+            sites: sites whose positions are read.
+            frames: MJCF bodies whose pose and velocity are read.
+            touches: sites whose touch (the contact forces within the site's volume) is read.
+            changes: fields of the model that are set anew for each episode.
 
         Raises:
-            UserError: where MuJoCo refuses the model, a site is unknown, or the body has no muscles.
+            UserError: where MuJoCo refuses the model, a name is unknown, or the body has no muscles.
         """
-        return _compile(self, tuple(sites))
+        return _compile(self, tuple(sites), tuple(frames), tuple(touches), tuple(changes))
 
 
 @functools.lru_cache(maxsize=64)
-def _compile(embodiment: Embodiment, sites: tuple[str, ...]) -> Body:
+def _compile(
+    embodiment: Embodiment,
+    sites: tuple[str, ...],
+    frames: tuple[str, ...] = (),
+    touches: tuple[str, ...] = (),
+    changes: tuple[Change, ...] = (),
+) -> Body:
     spec = embodiment.build()
     what = f"body {embodiment.name!r}" + (f" ({embodiment.source})" if embodiment.source else "")
-    muscles = _named_muscles(spec, what)
-    known = [s.name for s in spec.sites if s.name]
-    for site in sites:
-        if site not in known:
-            raise UserError(f"{what} has no site {site!r}; {did_you_mean(site, known)}")
+    muscles = _named_muscles(spec, embodiment.things, what)
+    _check_names(what, "site", (*sites, *touches), [s.name for s in spec.sites])
+    _check_names(what, "MJCF body", (*frames, *embodiment.things), [b.name for b in spec.bodies])
+    for kind, elements in (("MJCF body", spec.bodies), ("geom", spec.geoms)):
+        named = [change.of for change in changes if change.kind == kind]
+        _check_names(what, kind, named, [element.name for element in elements])
     for sensor in list(spec.sensors):  # observations read only what is declared here
         spec.delete(sensor)
     for muscle in muscles:
@@ -122,10 +150,21 @@ def _compile(embodiment: Embodiment, sites: tuple[str, ...]) -> Body:
             _add_sensor(spec, kind, mujoco.mjtObj.mjOBJ_ACTUATOR, muscle)
     for site in sites:
         _add_sensor(spec, mujoco.mjtSensor.mjSENS_FRAMEPOS, mujoco.mjtObj.mjOBJ_SITE, site)
-    return Body(embodiment, spec, sources.compile_spec(spec, what), sites)
+    for frame in frames:
+        for kind in FRAME_SENSORS:
+            _add_sensor(spec, kind, mujoco.mjtObj.mjOBJ_XBODY, frame)
+    for site in touches:
+        _add_sensor(spec, mujoco.mjtSensor.mjSENS_TOUCH, mujoco.mjtObj.mjOBJ_SITE, site)
+    return Body(embodiment, spec, sources.compile_spec(spec, what), sites, frames, touches, changes)
 
 
-def _named_muscles(spec: mujoco.MjSpec, what: str) -> list[str]:
+def _check_names(what: str, kind: str, asked: Sequence[str], known: Sequence[str]) -> None:
+    for name in asked:
+        if name not in known:
+            raise UserError(f"{what} has no {kind} {name!r}; {did_you_mean(name, [k for k in known if k])}")
+
+
+def _named_muscles(spec: mujoco.MjSpec, things: tuple[str, ...], what: str) -> list[str]:
     """Names of the muscles; tokens are made of names, so muscles and the joints they move must have them."""
     muscles = [a.name for a in spec.actuators if a.dyntype == mujoco.mjtDyn.mjDYN_MUSCLE]
     if not muscles:
@@ -133,7 +172,7 @@ def _named_muscles(spec: mujoco.MjSpec, what: str) -> list[str]:
             f"{what} has no muscles (actuators with muscle dynamics); it has {len(spec.actuators)} other actuators; "
             "add <muscle> actuators to its MJCF"
         )
-    joints = [j.name for j in spec.joints if int(j.type) in SCALAR_JOINTS]
+    joints = [j.name for j in spec.joints if int(j.type) in SCALAR_JOINTS and j.parent.name not in things]
     for kind, names in (("muscle", muscles), ("joint", joints)):
         if "" in names:
             place = names.index("") + 1
@@ -141,6 +180,11 @@ def _named_muscles(spec: mujoco.MjSpec, what: str) -> list[str]:
                 f"{what}: {kind} {place} of {len(names)} has no name; tokens are made of names: give it one"
             )
     return muscles
+
+
+def _owner(model: mujoco.MjModel, geom: str) -> str:
+    """The MJCF body that a geom belongs to."""
+    return str(model.body(model.geom(geom).bodyid[0]).name)
 
 
 def _add_sensor(spec: mujoco.MjSpec, kind: mujoco.mjtSensor, objtype: mujoco.mjtObj, name: str) -> None:
@@ -154,19 +198,36 @@ class Body:
         embodiment: the description it was compiled from.
         model: the `mujoco.MjModel`; do not edit it.
         muscles: names of the M muscles, in control order.
-        joints: names of the J hinge and slide joints, in model order.
+        joints: names of the J hinge and slide joints, in model order; those of things are not among them.
         sites: names of the P sites whose positions are observed.
+        frames: names of the F MJCF bodies whose pose and velocity are observed.
+        touches: names of the sites whose touch is observed.
+        changes: fields of the model that are set anew for each episode.
         joint_range: (J, 2) rad or m; (-inf, inf) for a joint without limits.
         timestep: physics step, s.
         control_dt: control step, s.
     """
 
-    def __init__(self, embodiment: Embodiment, spec: mujoco.MjSpec, model: mujoco.MjModel, sites: tuple[str, ...]):
+    def __init__(
+        self,
+        embodiment: Embodiment,
+        spec: mujoco.MjSpec,
+        model: mujoco.MjModel,
+        sites: tuple[str, ...] = (),
+        frames: tuple[str, ...] = (),
+        touches: tuple[str, ...] = (),
+        changes: tuple[Change, ...] = (),
+    ):
         self.embodiment = embodiment
         self._spec = spec  # what the model was compiled from
         self.model = model
-        self.sites = sites
-        scalar = [j for j in range(model.njnt) if int(model.jnt_type[j]) in SCALAR_JOINTS]
+        self.sites, self.frames, self.touches, self.changes = sites, frames, touches, changes
+        things = [model.body(thing).id for thing in embodiment.things]
+        scalar = [
+            j
+            for j in range(model.njnt)
+            if int(model.jnt_type[j]) in SCALAR_JOINTS and model.jnt_bodyid[j] not in things
+        ]
         muscle = [a for a in range(model.nu) if int(model.actuator_dyntype[a]) == int(mujoco.mjtDyn.mjDYN_MUSCLE)]
         self.joints = tuple(model.joint(j).name for j in scalar)
         self.muscles = tuple(model.actuator(a).name for a in muscle)
@@ -185,6 +246,8 @@ class Body:
             muscle_act=self.muscle_act,
             muscles=len(muscle),
             sites=sites,
+            frames=frames,
+            touches=touches,
         )
 
     def __repr__(self) -> str:
@@ -194,7 +257,22 @@ class Body:
     @functools.cached_property
     def stripped_model(self) -> mujoco.MjModel:
         """The model without what is only looked at: the same motion and sensors to the last bit, in less time."""
-        return stripped(self._spec, self.model)
+        return self._stripped[0]
+
+    @property
+    def stripped_spec(self) -> mujoco.MjSpec:
+        """What `stripped_model` was compiled from."""
+        return self._stripped[1]
+
+    @functools.cached_property
+    def _stripped(self) -> tuple[mujoco.MjModel, mujoco.MjSpec]:
+        return stripped(self._spec, self.model, keep=frozenset(self._changed_bodies()))
+
+    def _changed_bodies(self) -> list[str]:
+        """MJCF bodies whose mass or geoms change from episode to episode."""
+        model, changes = self.model, self.changes
+        owners = [change.of if change.kind == "MJCF body" else _owner(model, change.of) for change in changes]
+        return list(dict.fromkeys(owners))
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -215,9 +293,25 @@ class Body:
             raise UserError(f"body {self.embodiment.name!r} has no joint {name!r}; {did_you_mean(name, self.joints)}")
         return self.joints.index(name)
 
-    def qpos_with(self, joint_position: jax.Array) -> jax.Array:
-        """The rest qpos (nq,) with the hinge and slide joints at ``joint_position`` (J,)."""
-        return jnp.asarray(self.rest_position).at[self.joint_qpos].set(joint_position)
+    def qpos_with(self, joint_position: jax.Array, placed: Mapping[str, jax.Array] | None = None) -> jax.Array:
+        """The rest qpos (nq,) with the hinge and slide joints at ``joint_position`` (J,).
+
+        Args:
+            joint_position: of the body's own joints, rad or m.
+            placed: by name, the position of joints that are not the body's own: a free joint's (7,), place in m and
+                quaternion (w, x, y, z); a thing's hinge or slide (1,).
+
+        Raises:
+            UserError: for an unknown joint in ``placed``, with the nearest match.
+        """
+        qpos = jnp.asarray(self.rest_position).at[self.joint_qpos].set(joint_position)
+        for name, position in (placed or {}).items():
+            known = [self.model.joint(j).name for j in range(self.model.njnt)]
+            _check_names(f"body {self.embodiment.name!r}", "joint", [name], known)
+            joint = self.model.joint(name)
+            first = int(joint.qposadr[0])
+            qpos = qpos.at[first : first + len(joint.qpos0)].set(position)
+        return qpos
 
     def joint_tokens(self, quantity: tuple[str, ...], joints: Sequence[str] | None = None) -> tuple[Token, ...]:
         """One token per joint that says ``quantity`` of it, in the order of ``joints`` (all by default)."""

@@ -23,7 +23,9 @@ _DIFFER_BY_RIGHT = (
 )
 
 
-def stripped(spec: mujoco.MjSpec, model: mujoco.MjModel) -> mujoco.MjModel:
+def stripped(
+    spec: mujoco.MjSpec, model: mujoco.MjModel, keep: frozenset[str] = frozenset()
+) -> tuple[mujoco.MjModel, mujoco.MjSpec]:
     """A model that steps as ``model`` does, to the last bit, in less time.
 
     Joints, tendons, actuators, sensors and bodies are all there, in their order; ids of geoms and sites differ.
@@ -33,24 +35,42 @@ def stripped(spec: mujoco.MjSpec, model: mujoco.MjModel) -> mujoco.MjModel:
         model: the whole model. It is returned itself where a geom may matter in a way that is not looked for here
             (fluids, sleeping, flexes, plugins, sensors that see every geom), or where the stripped model does not
             agree with it.
+        keep: MJCF bodies that are left whole, because an episode may change them.
+
+    Returns:
+        The model, and the spec that it was compiled from.
     """
     if _needs_every_geom(model):
-        return model
+        return model, spec
+    whole_spec = spec.copy()
     geoms, sites = _geoms_in_use(model), _sites_in_use(model)
     for body in spec.bodies[1:]:  # masses may come from geoms that are about to go
+        if body.name in keep:
+            continue
         whole = model.body(body.id)
         body.explicitinertial = True
         body.fullinertia = np.full(6, np.nan)
         body.mass, body.ipos, body.iquat, body.inertia = whole.mass[0], whole.ipos, whole.iquat, whole.inertia
-    unused = [geom for geom in spec.geoms if geom.id not in geoms]
+    unused = [geom for geom in spec.geoms if geom.id not in geoms and geom.parent.name not in keep]
     unused += [site for site in spec.sites if site.id not in sites]
     for element in (*unused, *spec.cameras, *spec.lights):
         spec.delete(element)
+    _forget_looks(spec)
     try:
         smaller = spec.compile()
     except (ValueError, mujoco.FatalError):
-        return model
-    return smaller if _agree(smaller, model) else model
+        return model, whole_spec
+    return (smaller, spec) if _agree(smaller, model) else (model, whole_spec)
+
+
+def _forget_looks(spec: mujoco.MjSpec) -> None:
+    """Delete materials, textures, skins and the meshes that no geom has: tens of megabytes in every copy of a model."""
+    for element in (*spec.geoms, *spec.sites, *spec.tendons, *spec.skins):
+        element.material = ""
+    worn = {geom.meshname for geom in spec.geoms}
+    unworn = [mesh for mesh in spec.meshes if mesh.name not in worn]
+    for element in (*spec.skins, *spec.materials, *spec.textures, *unworn):
+        spec.delete(element)
 
 
 def _needs_every_geom(model: mujoco.MjModel) -> bool:

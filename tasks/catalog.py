@@ -1,14 +1,22 @@
 """The tasks that ship, as values.
 
-Numbers of the elbow and of the hand reaches: arXiv 2508.18066 and its public configuration (the reference Arnold).
-Numbers of the finger tasks and of the hand pose: MyoSuite 3's `myoFingerReachRandom-v0`, `myoFingerPoseRandom-v0`,
-`myoHandPoseRandom-v0`.
+Numbers of Arnold's fourteen: arXiv 2508.18066 and its public configuration (the reference Arnold). Numbers of the
+finger tasks and of the hand pose: MyoSuite 3's `myoFingerReachRandom-v0`, `myoFingerPoseRandom-v0` and
+`myoHandPoseRandom-v0`; of the harder dice and the easier relocation: its `myoChallengeDieReorientP1-v0`, `-P2-v0` and
+`myoChallengeRelocateP1-v0`.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
+from arnold.tasks.baoding import Baoding
 from arnold.tasks.pose import MYOSUITE_POSE_WEIGHTS, Pose
 from arnold.tasks.reach import MYOSUITE_REACH_WEIGHTS, Reach
+from arnold.tasks.relocate import Relocate
+from arnold.tasks.turn import TurnDie, TurnPen
+from arnold.tasks.walk import WalkToPoint
 
 # digit: (tip site, low corner, high corner), m, world frame
 _HAND_REACHES = {
@@ -93,4 +101,135 @@ HAND_REACHES = tuple(
     for digit, (tip, low, high) in _HAND_REACHES.items()
 )
 
-SHIPPED_TASKS = (ELBOW_POSE, FINGER_POSE, FINGER_REACH, HAND_POSE, *HAND_REACHES)
+PEN_REORIENT = TurnPen(
+    name="pen_reorient",
+    body="hand_pen",
+    posture=(("pro_sup_r", -1.5),),
+    summary="turn a pen in the palm to a direction",
+)
+DIE_REORIENT = TurnDie(
+    name="die_reorient",
+    body="hand_die",
+    horizon=150,
+    posture=(("pro_sup", -1.5),),
+    summary="turn a die in the palm to an orientation",
+)
+DIE_REORIENT_P1 = dataclasses.replace(
+    DIE_REORIENT,
+    name="die_reorient_p1",
+    shift=0.01,
+    turn=1.57,
+    near=0.025,
+    summary="turn a die further, and to a place (MyoChallenge, phase 1)",
+)
+DIE_REORIENT_P2 = dataclasses.replace(
+    DIE_REORIENT,
+    name="die_reorient_p2",
+    shift=0.02,
+    turn=3.14,
+    near=0.025,
+    mass=(0.05, 0.25),
+    size_change=0.007,
+    friction_change=(0.2, 0.001, 2e-5),
+    summary="turn dice of many sizes anywhere (MyoChallenge, phase 2)",
+)
+BAODING_CCW = Baoding(
+    name="baoding_ccw",
+    body="hand_baoding",
+    horizon=200,
+    posture=(("pro_sup", -1.57),),
+    directions=(1,),
+    summary="roll two balls in the palm, counter-clockwise",
+)
+BAODING_CW = dataclasses.replace(
+    BAODING_CCW, name="baoding_cw", directions=(-1,), summary="roll two balls in the palm, clockwise"
+)
+BAODING_HARD = dataclasses.replace(
+    BAODING_CCW,
+    name="baoding_hard",
+    period=(4.0, 6.0),
+    radius_x=(0.020, 0.030),
+    radius_y=(0.022, 0.032),
+    directions=(0, -1, 1),
+    mass=(0.03, 0.30),
+    size=(0.018, 0.024),
+    friction_change=(0.2, 0.001, 2e-5),
+    summary="hold or roll balls of many kinds, either way",
+)
+BAODING_HARDER = dataclasses.replace(
+    BAODING_HARD,
+    name="baoding_harder",
+    phase=0.0,
+    phase_spread=math.pi,
+    summary="the same, from any first angle",
+)
+OBJECT_RELOCATE = Relocate(name="object_relocate", body="arm_object", summary="carry an object of any shape into a bin")
+OBJECT_RELOCATE_P1 = dataclasses.replace(
+    OBJECT_RELOCATE,
+    name="object_relocate_p1",
+    bin_place=((0.0, -0.35, 0.9), (0.2, -0.1, 0.9)),
+    bin_tilt=0.0,
+    object_place=None,
+    noise=0.0,
+    summary="carry a box into a bin (MyoChallenge, phase 1)",
+)
+
+# joint: rad (m for translations), the reference's first posture; right leg, then left
+_STANDING = {
+    "hip_flexion": (0.05718979, 0.07734922),
+    "hip_adduction": (-0.08046306, -0.03445803),
+    "hip_rotation": (-0.36137755, -0.33847641),
+    "knee_angle_translation2": (0.00613998, -0.00639306),
+    "knee_angle_translation1": (0.00156276, 0.00154999),
+    "knee_angle": (0.34577042, 0.35934485),
+    "knee_angle_rotation2": (0.03181017, 0.0327628),
+    "knee_angle_rotation3": (0.15059691, -0.16855011),
+    "ankle_angle": (0.23338945, 0.20909414),
+    "subtalar_angle": (0.22419988, 0.2539858),
+    "mtp_angle": (0.03759186, 0.03759526),
+    "knee_angle_beta_translation2": (-0.01772005, -0.01772008),
+    "knee_angle_beta_translation1": (0.01923135, 0.01923106),
+    "knee_angle_beta_rotation1": (-0.11780726, -0.11780739),
+}
+WALK_TO_POINT = WalkToPoint(
+    name="walk_to_point",
+    body="legs",
+    horizon=150,
+    posture=tuple((f"{joint}_{side}", pair[k]) for k, side in enumerate("rl") for joint, pair in _STANDING.items()),
+    place=(0.70731837, 0.6811051, 0.94),
+    yaw=3.083,
+    summary="walk to a point on the floor and stay there",
+)
+
+ARNOLD_TASKS = (
+    ELBOW_POSE,
+    *HAND_REACHES,
+    PEN_REORIENT,
+    DIE_REORIENT,
+    BAODING_CW,
+    BAODING_CCW,
+    BAODING_HARD,
+    BAODING_HARDER,
+    OBJECT_RELOCATE,
+    WALK_TO_POINT,
+)
+"""Arnold's fourteen."""
+
+SHIPPED_TASKS = (
+    ELBOW_POSE,
+    FINGER_POSE,
+    FINGER_REACH,
+    HAND_POSE,
+    *HAND_REACHES,
+    PEN_REORIENT,
+    DIE_REORIENT,
+    DIE_REORIENT_P1,
+    DIE_REORIENT_P2,
+    BAODING_CW,
+    BAODING_CCW,
+    BAODING_HARD,
+    BAODING_HARDER,
+    OBJECT_RELOCATE,
+    OBJECT_RELOCATE_P1,
+    WALK_TO_POINT,
+)

@@ -18,6 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from arnold.embodiments import Body, Signals
+from arnold.embodiments.changes import width_of
+from arnold.embodiments.physics import PhysicsState
 from arnold.errors import UserError, did_you_mean
 from arnold.tasks.environment import Environment
 from arnold.tasks.task import Channel, Outcome, Start, Task
@@ -66,7 +68,7 @@ def check_task(task: Task) -> TaskReport:
         raise UserError(f"check_task was given {type(task).__name__!r}; it takes an arnold.tasks.Task")
     check = _Check(task)
     check.fields()
-    body = check.attempt("its body", lambda: task.embodiment.compile(task.sites))
+    body = check.attempt("its body", lambda: task.compile())
     if body is not None:
         check.methods(body)
     if not check.problems:
@@ -212,9 +214,11 @@ class _Check:
 
 def signals_at_rest(body: Body) -> Signals:
     """Signals of the right shapes and types, all zero."""
-    joints, muscles = jnp.zeros(len(body.joints), jnp.float32), jnp.zeros(len(body.muscles), jnp.float32)
-    places = jnp.zeros((len(body.sites), 3), jnp.float32)
-    return Signals(jnp.float32(0.0), joints, joints, muscles, muscles, muscles, muscles, places, body.sites)
+    model = body.model
+    sizes = {"qpos": model.nq, "qvel": model.nv, "act": model.na, "sensordata": model.nsensordata}
+    zeros = {field: jnp.zeros(size, jnp.float32) for field, size in sizes.items()}
+    silent, changes = jnp.zeros(len(body.muscles), jnp.float32), jnp.zeros(width_of(body.changes), jnp.float32)
+    return body.signals(PhysicsState(time=jnp.float32(0.0), excitation=silent, changes=changes, **zeros))
 
 
 def _is_finite(value: object) -> bool:

@@ -81,7 +81,7 @@ class Environment:
 
     def __init__(self, task: Task, backend: str = "native", threads: int | None = None, lags: int = LAGS):
         self.task = task
-        self.body = task.embodiment.compile(task.sites)
+        self.body = task.compile()
         self.physics = make_physics(self.body, backend, threads)
         self.lags = lags
         self._channels = task.channels(self.body)
@@ -94,6 +94,7 @@ class Environment:
         physics, goal = self._begin(episode_key)
         physics = self.physics.forward(physics, jnp.asarray(True))
         signals = self.body.signals(physics)
+        goal = self.task.begin(self.body, signals, goal)
         observation = self._repeat(self._read(signals, goal))
         outcome = jax.tree.map(jnp.zeros_like, self.task.judge(self.body, signals, goal))
         no = jnp.asarray(False)
@@ -153,8 +154,9 @@ class Environment:
         """Where ``done``, the physics, goal and observation of a fresh episode."""
         fresh_physics, fresh_goal = self._begin(key)
         physics = self.physics.forward(_where(done, fresh_physics, physics), done)
-        goal = _where(done, fresh_goal, goal)
-        first = self._repeat(self._read(self.body.signals(physics), goal))
+        signals = self.body.signals(physics)
+        goal = _where(done, self.task.begin(self.body, signals, fresh_goal), goal)
+        first = self._repeat(self._read(signals, goal))
         return physics, goal, jnp.where(done, first, observation)
 
     def _begin(self, key: jax.Array) -> tuple[PhysicsState, Goal]:
@@ -163,7 +165,9 @@ class Environment:
         model = self.body.model
         qvel = jnp.zeros(model.nv, jnp.float32).at[self.body.joint_qvel].set(start.joint_velocity)
         act = jnp.zeros(model.na, jnp.float32).at[self.body.muscle_act].set(start.activation)
-        physics = self.physics.initial(self.body.qpos_with(start.joint_position), qvel, act)
+        qpos = self.body.qpos_with(start.joint_position, start.placed)
+        changes = jnp.concatenate([jnp.zeros(0, jnp.float32), *(jnp.ravel(value) for value in start.changes)])
+        physics = self.physics.initial(qpos, qvel, act, changes)
         return physics, self.task.goal(self.body, goal_key)
 
     def _read(self, signals: Signals, goal: Goal) -> jax.Array:

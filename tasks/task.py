@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from arnold.embodiments import Body, Embodiment, Signals, embodiment
+from arnold.embodiments import Body, Change, Embodiment, Signals, embodiment
 from arnold.vocab import Token, TokenTable, quantities
 
 Goal = Any  # a pytree of arrays, the task's own
@@ -28,6 +28,8 @@ class Start:
     joint_position: jax.Array  # (J,) rad, hinge and slide joints in the body's order
     joint_velocity: jax.Array  # (J,) rad/s
     activation: jax.Array  # (M,) in [0, 1]
+    placed: dict[str, jax.Array] = dataclasses.field(default_factory=dict)  # joints that are not the body's, by name
+    changes: tuple[jax.Array, ...] = ()  # one array per entry of the task's `changes`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Outcome:
     failed: jax.Array  # () bool: the episode ends here, without a bootstrap
 
 
-jax.tree_util.register_dataclass(Start, ["joint_position", "joint_velocity", "activation"], [])
+jax.tree_util.register_dataclass(Start, [field.name for field in dataclasses.fields(Start)], [])
 jax.tree_util.register_dataclass(Outcome, ["terms", "solved", "failed"], [])
 
 
@@ -84,12 +86,32 @@ class Task:
         """Sites whose positions the task reads."""
         return ()
 
+    @property
+    def frames(self) -> tuple[str, ...]:
+        """MJCF bodies whose pose and velocity the task reads."""
+        return ()
+
+    @property
+    def touches(self) -> tuple[str, ...]:
+        """Sites whose touch the task reads."""
+        return ()
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """Fields of the model that each episode sets anew; `start` gives their values."""
+        return ()
+
+    def compile(self) -> Body:
+        """The body with all that the task reads and changes."""
+        return self.embodiment.compile(self.sites, self.frames, self.touches, self.changes)
+
     def start(self, body: Body, key: jax.Array) -> Start:
         """The first state of an episode: the body's rest pose, motionless, muscles silent."""
         return Start(
             joint_position=jnp.asarray(body.rest_position[body.joint_qpos]),
             joint_velocity=jnp.zeros(len(body.joints), jnp.float32),
             activation=jnp.zeros(len(body.muscles), jnp.float32),
+            changes=tuple(jnp.asarray(change.current(body.model)) for change in body.changes),
         )
 
     def goal(self, body: Body, key: jax.Array) -> Goal:
@@ -97,6 +119,10 @@ class Task:
         raise TypeError(
             f"task {self.name!r} ({type(self).__name__}) does not say how to draw a goal: define goal(body, key)"
         )
+
+    def begin(self, body: Body, signals: Signals, goal: Goal) -> Goal:
+        """Take into the goal what it needs of an episode's first state, before that is observed; nothing by default."""
+        return goal
 
     def advance(self, body: Body, signals: Signals, goal: Goal) -> Goal:
         """Move the goal after a control step, before the step is judged; a goal that stands still by default."""

@@ -245,7 +245,7 @@ def test_the_documentations_example_is_found_in_its_file_and_is_right() -> None:
     assert made in list_tasks()
     report = check_task(made)
     assert report.ok, str(report)
-    body = made.embodiment.compile(made.sites)
+    body = made.compile()
     rest = signals_at_rest(body)
     goal = jnp.zeros(3)  # where the tip is
     turned = dataclasses.replace(rest, joint_position=rest.joint_position.at[body.joint_index("flexion_r")].set(0.3))

@@ -106,6 +106,7 @@ def test_signals_are_mujocos_fields_at_the_same_state(name: str) -> None:
             act=rng.uniform(size=body.model.na).astype(np.float32),
             sensordata=np.zeros(body.model.nsensordata, np.float32),
             excitation=np.zeros(len(body.muscles), np.float32),
+            changes=np.zeros(0, np.float32),
         )
         data.qpos[:], data.qvel[:], data.act[:] = state.qpos, state.qvel, state.act
         mujoco.mj_forward(body.model, data)
@@ -285,4 +286,7 @@ def test_a_fingerprint_is_of_the_mechanics_and_not_of_the_folder_or_the_sensors(
 @pytest.mark.native
 def test_compiling_twice_gives_one_body() -> None:
     assert embodiment("finger").compile() is embodiment("finger").compile()
-    assert _compile.__wrapped__(embodiment("finger"), ()).fingerprint == embodiment("finger").compile().fingerprint
+    assert (
+        _compile.__wrapped__(embodiment("finger"), (), (), (), ()).fingerprint
+        == embodiment("finger").compile().fingerprint
+    )

@@ -69,6 +69,7 @@ def random_states(name: str, rng: np.random.Generator) -> tuple[PhysicsState, np
         act=rng.uniform(size=(STATES, env.body.model.na)).astype(np.float32),
         sensordata=np.zeros((STATES, env.body.model.nsensordata), np.float32),
         excitation=np.zeros((STATES, len(env.body.muscles)), np.float32),
+        changes=np.zeros((STATES, 0), np.float32),
     )
     physics = jax.jit(jax.vmap(env.physics.forward))(physics, np.ones(STATES, bool))
     if isinstance(env.task, Reach):

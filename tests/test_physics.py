@@ -41,6 +41,7 @@ def random_batch(body: Body, seed: int = 0, rows: int = BATCH) -> tuple[PhysicsS
         "act": rng.uniform(size=(rows, body.model.na)),
         "sensordata": np.zeros((rows, body.model.nsensordata)),
         "excitation": np.zeros((rows, len(body.muscles))),
+        "changes": np.zeros((rows, 0)),
     }
     state = PhysicsState(**{name: jnp.asarray(value, jnp.float32) for name, value in numbers.items()})
     return state, jnp.asarray(rng.uniform(size=(rows, len(body.muscles))), jnp.float32)

@@ -23,7 +23,7 @@ def names() -> list[str]:
 def lines(reference: str) -> list[str]:
     """The task called ``reference``, or the one of a task file."""
     goal = task(reference)
-    body = goal.embodiment.compile(goal.sites)
+    body = goal.compile()
     table = goal.observation_table(body)
     settings = [[f.name, _short(getattr(goal, f.name))] for f in dataclasses.fields(goal) if f.name not in _SHOWN_APART]
     kind = inspect.cleandoc(type(goal).__doc__ or "").split("\n\nAttributes:")[0]

@@ -34,6 +34,6 @@ def _tokens() -> tuple[tuple[str, Token], ...]:
     """(task, token) of everything that the known tasks observe and drive."""
     found = []
     for goal in list_tasks():
-        body = goal.embodiment.compile(goal.sites)
+        body = goal.compile()
         found += [(goal.name, token) for token in (*goal.observation_table(body).tokens, *body.action_table.tokens)]
     return tuple(found)

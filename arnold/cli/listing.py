@@ -47,7 +47,7 @@ def _words() -> None:
 
     tables = []
     for t in list_tasks():
-        body = t.embodiment.compile(t.sites)
+        body = t.compile()
         tables += [t.observation_table(body), body.action_table]
     vocabulary = Vocabulary.of(tables)
     signatures = {signature for table in tables for signature in table.signatures}

@@ -25,8 +25,10 @@ class Physics(Protocol):
     name: str
     body: Body
 
-    def initial(self, qpos: jax.Array, qvel: jax.Array, act: jax.Array) -> PhysicsState:
-        """A state at time 0; its sensors are not yet evaluated."""
+    def initial(
+        self, qpos: jax.Array, qvel: jax.Array, act: jax.Array, changes: jax.Array | None = None
+    ) -> PhysicsState:
+        """A state at time 0 with this episode's changes of the model (P,); its sensors are not yet evaluated."""
 
     def step(self, state: PhysicsState, excitation: jax.Array) -> PhysicsState:
         """One control step under a constant excitation (M,)."""

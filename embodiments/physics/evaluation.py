@@ -10,6 +10,9 @@ CONSTRAINT_FREE_SENSORS = (
     mujoco.mjtSensor.mjSENS_ACTUATORVEL,
     mujoco.mjtSensor.mjSENS_ACTUATORFRC,
     mujoco.mjtSensor.mjSENS_FRAMEPOS,
+    mujoco.mjtSensor.mjSENS_FRAMEQUAT,
+    mujoco.mjtSensor.mjSENS_FRAMELINVEL,
+    mujoco.mjtSensor.mjSENS_FRAMEANGVEL,
 )
 
 

@@ -34,7 +34,9 @@ class MjxPhysics:
         # Contacts and limits are most of what XLA has to compile; an evaluation does without them where it can.
         self._evaluating = _without(model, unread_by_sensors(body.model))
 
-    def initial(self, qpos: jax.Array, qvel: jax.Array, act: jax.Array) -> PhysicsState:
+    def initial(
+        self, qpos: jax.Array, qvel: jax.Array, act: jax.Array, changes: jax.Array | None = None
+    ) -> PhysicsState:
         """A state at time 0 with everything else at rest; `forward` fills its sensors."""
         return PhysicsState(
             time=jnp.zeros((), jnp.float32),
@@ -43,6 +45,7 @@ class MjxPhysics:
             act=act,
             sensordata=jnp.zeros(self.body.model.nsensordata, jnp.float32),
             excitation=jnp.zeros(len(self.body.muscles), jnp.float32),
+            changes=jnp.zeros(0, jnp.float32) if changes is None else changes,
         )
 
     def step(self, state: PhysicsState, excitation: jax.Array) -> PhysicsState:
@@ -62,6 +65,7 @@ class MjxPhysics:
             act=data.act,
             sensordata=data.sensordata,
             excitation=excitation,
+            changes=state.changes,
         )
 
     def forward(self, state: PhysicsState, needed: jax.Array) -> PhysicsState:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ import mujoco.rollout
 import numpy as np
 from jax.experimental.buffer_callback import buffer_callback
 
+from arnold.embodiments.changes import apply_changes, width_of
 from arnold.embodiments.embodiment import Body
 from arnold.embodiments.physics.evaluation import idle_in, unread_by_sensors, without
 from arnold.embodiments.physics.state import PhysicsState
@@ -45,13 +47,17 @@ class NativePhysics:
         no_reset = mujoco.mjtDisableBit.mjDSBL_AUTORESET
         self._stepping = without(model, no_reset | mujoco.mjtDisableBit.mjDSBL_SENSOR | idle_in(model))
         self._evaluating = without(model, no_reset | unread_by_sensors(model))
+        self._np = width_of(body.changes)
+        self._episodes: OrderedDict[bytes, tuple[mujoco.MjModel, mujoco.MjModel]] = OrderedDict()
         self._data = [mujoco.MjData(model) for _ in range(self.threads)]
         self._pool = mujoco.rollout.Rollout(nthread=self.threads)
         self._lock = threading.Lock()
         self._forward = jax.custom_batching.custom_vmap(self._evaluate)
         self._forward.def_vmap(self._evaluate_batch)
 
-    def initial(self, qpos: jax.Array, qvel: jax.Array, act: jax.Array) -> PhysicsState:
+    def initial(
+        self, qpos: jax.Array, qvel: jax.Array, act: jax.Array, changes: jax.Array | None = None
+    ) -> PhysicsState:
         """A state at time 0 with everything else at rest; `forward` fills its sensors."""
         return PhysicsState(
             time=jnp.zeros((), jnp.float32),
@@ -60,6 +66,7 @@ class NativePhysics:
             act=act,
             sensordata=jnp.zeros(self._ns, jnp.float32),
             excitation=jnp.zeros(len(self.body.muscles), jnp.float32),
+            changes=jnp.zeros(0, jnp.float32) if changes is None else changes,
         )
 
     def step(self, state: PhysicsState, excitation: jax.Array) -> PhysicsState:
@@ -75,6 +82,7 @@ class NativePhysics:
             act=reached[1 + self._nq + self._nv : size],
             sensordata=reached[size:],
             excitation=excitation,
+            changes=state.changes,
         )
 
     def forward(self, state: PhysicsState, needed: jax.Array) -> PhysicsState:
@@ -97,22 +105,23 @@ class NativePhysics:
         return jax.lax.cond(needed.any(), self._evaluate, lambda packed, needed: silent, packed, needed), True
 
     def _pack(self, state: PhysicsState) -> jax.Array:
-        """The state as `mujoco.rollout` takes it, (1 + nq + nv + na,)."""
-        return jnp.concatenate([state.time[None], state.qpos, state.qvel, state.act])
+        """The state as `mujoco.rollout` takes it, (1 + nq + nv + na,), and this episode's changes of the model."""
+        return jnp.concatenate([state.time[None], state.qpos, state.qvel, state.act, state.changes])
 
     def _host_step(self, packed: np.ndarray) -> np.ndarray:
-        """Host side of `step`: (..., state and excitation) to (..., state and sensors)."""
+        """Host side of `step`: (..., state, changes and excitation) to (..., state and sensors)."""
         rows = packed.reshape(-1, packed.shape[-1])
-        size = packed.shape[-1] - len(self.body.muscles)
+        size = packed.shape[-1] - self._np - len(self.body.muscles)
+        changes = rows[:, size : size + self._np]
         control = np.zeros((len(rows), self._skip, self._nu))
-        control[:, :, self.body.muscle_controls] = rows[:, None, size:]
+        control[:, :, self.body.muscle_controls] = rows[:, None, size + self._np :]
         begin = rows[:, :size].astype(np.float64)
-        end = self._rollout(self._stepping, begin, control)[0][:, -1]
+        end = self._rollout(self._stepping, begin, changes, control)[0][:, -1]
         reached = np.empty((len(rows), size + self._ns), np.float32)
         with np.errstate(over="ignore"):  # a state beyond float32 becomes infinite, and is found to be
             reached[:, :size] = end
         # Sensors of the state that is handed back, which has been rounded.
-        reached[:, size:] = self._sensors(reached[:, :size])
+        reached[:, size:] = self._sensors(reached[:, :size], changes)
         # The engine stops a row that has blown up and repeats its last output: its clock tells.
         stopped = ~(end[:, 0] - begin[:, 0] > (self._skip - 0.5) * self.body.timestep)
         reached[stopped] = np.nan
@@ -124,22 +133,25 @@ class NativePhysics:
         sensors = np.zeros((len(rows), self._ns), np.float32)
         needed = rows[:, -1] > 0
         if needed.any():
-            sensors[needed] = self._sensors(rows[needed, :-1])
+            size = rows.shape[1] - 1 - self._np
+            sensors[needed] = self._sensors(rows[needed, :size], rows[needed, size:-1])
         return sensors.reshape(*asked.shape[:-1], self._ns)
 
-    def _sensors(self, state: np.ndarray) -> np.ndarray:
-        """Sensors (B, ns) at states (B, nstate)."""
+    def _sensors(self, state: np.ndarray, changes: np.ndarray) -> np.ndarray:
+        """Sensors (B, ns) at states (B, nstate) of models with changes (B, P)."""
         silent = np.zeros((len(state), 1, self._nu))
-        return self._rollout(self._evaluating, state.astype(np.float64), silent)[1][:, 0]
+        return self._rollout(self._evaluating, state.astype(np.float64), changes, silent)[1][:, 0]
 
-    def _rollout(self, model: mujoco.MjModel, state: np.ndarray, control: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _rollout(
+        self, model: mujoco.MjModel, state: np.ndarray, changes: np.ndarray, control: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """`mujoco.rollout` of (B, nstate) under (B, steps, nu): states and sensors after and at each step."""
         batch, steps, _ = control.shape
         states = np.empty((batch, steps, state.shape[1]))
         sensors = np.empty((batch, steps, self._ns))
         with self._lock:  # the pool's data objects serve one call at a time
             self._pool.rollout(
-                [model] * batch,
+                self._changed(model, changes) if self._np else [model] * batch,
                 self._data,
                 state,
                 control,
@@ -152,6 +164,32 @@ class NativePhysics:
                 chunk_size=max(1, batch // (32 * self.threads)),  # small, so that no thread waits long for the last
             )
         return states, sensors
+
+    def _changed(self, model: mujoco.MjModel, changes: np.ndarray) -> list[mujoco.MjModel]:
+        """The model of each row, with its episode's changes (B, P).
+
+        Models are kept by their values, so that within an episode nothing is computed; the least recently used one is
+        written over, once there are more than two batches of them.
+        """
+        which = 0 if model is self._stepping else 1
+        models = []
+        for values in changes:
+            key = values.tobytes()
+            pair = self._episodes.get(key)
+            if pair is None:
+                pair = self._recycled(2 * len(changes))
+                for one in pair:
+                    apply_changes(one, self.body.stripped_spec, self.body.changes, values)
+                self._episodes[key] = pair
+            self._episodes.move_to_end(key)
+            models.append(pair[which])
+        return models
+
+    def _recycled(self, enough: int) -> tuple[mujoco.MjModel, mujoco.MjModel]:
+        """A pair of models for stepping and for sensors that no row of the present call uses."""
+        if len(self._episodes) >= max(enough, 128):
+            return self._episodes.popitem(last=False)[1]
+        return self._stepping.__copy__(), self._evaluating.__copy__()
 
 
 def _callback(host: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...], packed: jax.Array) -> jax.Array:

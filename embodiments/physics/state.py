@@ -22,3 +22,4 @@ class PhysicsState:
     act: jax.Array  # (na,) activations
     sensordata: jax.Array  # (ns,) the sensors that the body declares
     excitation: jax.Array  # (M,) the excitation that led here, in [0, 1]
+    changes: jax.Array  # (P,) this episode's values of the model fields that the body declares as changing
