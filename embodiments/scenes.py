@@ -2,7 +2,8 @@
 
 The scenes are MyoSuite's own. Its files include one another across packages by paths that exist in its source tree
 only; here the includes are put in place and every file is looked up in the installed packages, so that MyoSuite need
-not be imported and nothing is written. The pen has no file: MyoSuite builds it in code, and so does `pen_spec`.
+not be imported and nothing is written. The pen has no file: MyoSuite builds it in code, and so does `pen_spec`, into the
+hand of the die's file.
 """
 
 from __future__ import annotations
@@ -13,12 +14,17 @@ from pathlib import Path
 
 import mujoco
 
-from arnold.embodiments.sources import hand_spec, one_line, package_folder
+from arnold.embodiments.sources import one_line, package_folder
 from arnold.errors import UserError
 
 PEN_PLACE = (-0.230, -0.530, 1.445)  # m, world; MyoSuite's `hand_pen` recipe
 PEN_PITCH = 1.27  # rad about y
-PEN_HALF_LENGTH = 0.065  # m, from the middle to the sites at its ends
+_PEN_PARTS = (  # (name, shape, size, place along x and z), m
+    ("pen", mujoco.mjtGeom.mjGEOM_CYLINDER, (0.015, 0.065, 0.0), (0.0, 0.0)),
+    ("top", mujoco.mjtGeom.mjGEOM_CYLINDER, (0.017, 0.020, 0.0), (0.0, -0.0455)),
+    ("bot", mujoco.mjtGeom.mjGEOM_CYLINDER, (0.013, 0.002, 0.0), (0.0, 0.067)),
+    ("cli", mujoco.mjtGeom.mjGEOM_BOX, (0.004, 0.006, 0.03), (-0.015, -0.0255)),
+)
 LEG_TIMESTEP = 1.0 / 150.0  # s; the reference's walking task (arXiv 2508.18066)
 _THING_JOINTS = (("OBJT", mujoco.mjtJoint.mjJNT_SLIDE), ("OBJR", mujoco.mjtJoint.mjJNT_HINGE))
 _AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
@@ -26,7 +32,9 @@ _AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
 
 def pen_spec() -> mujoco.MjSpec:
     """MyoHand with a pen above the palm; the pen has three slides and three hinges."""
-    spec = hand_spec()
+    spec = _myosuite_scene("hand/myohand_die.xml")
+    for body in ("Object", "target"):
+        spec.delete(spec.body(body))
     half_pitch = PEN_PITCH / 2.0
     pen = spec.worldbody.add_body(
         name="Object", pos=PEN_PLACE, quat=(math.cos(half_pitch), 0.0, math.sin(half_pitch), 0.0)
@@ -34,22 +42,18 @@ def pen_spec() -> mujoco.MjSpec:
     for prefix, kind in _THING_JOINTS:
         for letter, axis in _AXES.items():
             pen.add_joint(name=prefix + letter, type=kind, axis=axis)
-    pen.add_geom(
-        name="pen",
-        type=mujoco.mjtGeom.mjGEOM_ELLIPSOID,
-        size=(0.015, 0.015, 0.045),
-        density=1500.0,
-        condim=4,
-        rgba=(0.6, 0.6, 0.6, 1.0),
-    )
-    for name, place in (("pen_top", -0.035), ("pen_bottom", 0.035)):  # no contacts, but they have mass
+    for name, kind, size, place in _PEN_PARTS:
+        touches = name == "pen"  # the others have only mass
         pen.add_geom(
             name=name,
-            type=mujoco.mjtGeom.mjGEOM_CYLINDER,
-            size=(0.013, 0.002, 0.0),
-            pos=(0.0, 0.0, place),
-            contype=0,
-            conaffinity=0,
+            type=kind,
+            size=size,
+            pos=(place[0], 0.0, place[1]),
+            density=1500.0 if touches else 1000.0,
+            condim=4 if touches else 3,
+            contype=touches,
+            conaffinity=touches,
+            rgba=(0.6, 0.6, 0.6, 1.0) if touches else (0.0, 0.5, 1.0, 1.0),
         )
     return spec
 

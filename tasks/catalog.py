@@ -104,7 +104,7 @@ HAND_REACHES = tuple(
 PEN_REORIENT = TurnPen(
     name="pen_reorient",
     body="hand_pen",
-    posture=(("pro_sup_r", -1.5),),
+    posture=(("pro_sup", -1.5),),
     summary="turn a pen in the palm to a direction",
 )
 DIE_REORIENT = TurnDie(
