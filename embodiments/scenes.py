@@ -2,8 +2,8 @@
 
 The scenes are MyoSuite's own. Its files include one another across packages by paths that exist in its source tree
 only; here the includes are put in place and every file is looked up in the installed packages, so that MyoSuite need
-not be imported and nothing is written. The pen has no file: MyoSuite builds it in code, and so does `pen_spec`, into the
-hand of the die's file.
+not be imported and nothing is written. The pen has no file: MyoSuite builds it in code, into the hand of its older
+files, and so does `pen_spec`.
 """
 
 from __future__ import annotations

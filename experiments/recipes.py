@@ -76,8 +76,11 @@ EXPERTS: dict[str, ExpertRecipe] = {
     "hand_thumb_reach_fifth": _beginnings(
         "hand_thumb_reach", 700_000, "hand_thumb_reach_fourth", _learner(0.92, (-1.6, -3.0), 2.5e-4, 25), 128
     ),
-    "hand_thumb_reach": _stage(
+    "hand_thumb_reach_sixth": _stage(
         "hand_thumb_reach", 320_000, "hand_thumb_reach_fifth", _learner(0.92, (-2.3, -3.3), 1.5e-4)
+    ),
+    "hand_thumb_reach": _beginnings(
+        "hand_thumb_reach", 3_000_000, "hand_thumb_reach_sixth", _learner(0.95, (-1.3, -3.0)), 128
     ),
     "hand_middle_reach_first": _stage(
         "hand_middle_reach", 512_000, "hand_index_reach_second", _learner(0.95, (-1.2, -2.5))

@@ -201,20 +201,6 @@ WALK_TO_POINT = WalkToPoint(
     summary="walk to a point on the floor and stay there",
 )
 
-ARNOLD_TASKS = (
-    ELBOW_POSE,
-    *HAND_REACHES,
-    PEN_REORIENT,
-    DIE_REORIENT,
-    BAODING_CW,
-    BAODING_CCW,
-    BAODING_HARD,
-    BAODING_HARDER,
-    OBJECT_RELOCATE,
-    WALK_TO_POINT,
-)
-"""Arnold's fourteen."""
-
 SHIPPED_TASKS = (
     ELBOW_POSE,
     FINGER_POSE,
@@ -233,3 +219,10 @@ SHIPPED_TASKS = (
     OBJECT_RELOCATE_P1,
     WALK_TO_POINT,
 )
+_NOT_ARNOLDS = (FINGER_POSE, FINGER_REACH, HAND_POSE, DIE_REORIENT_P1, DIE_REORIENT_P2, OBJECT_RELOCATE_P1)
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "nine": tuple(t.name for t in (ELBOW_POSE, FINGER_POSE, FINGER_REACH, HAND_POSE, *HAND_REACHES)),
+    "fourteen": tuple(t.name for t in SHIPPED_TASKS if t not in _NOT_ARNOLDS),
+}
+"""Names for several tasks at once: Arnold's fourteen, and the nine that need no thing but the body."""

@@ -249,6 +249,22 @@ def test_an_update_that_is_not_finite_is_skipped_and_counted_and_the_next_one_is
     assert all(np.isfinite(float(value)) for value in metrics.values())
 
 
+def test_an_iteration_in_which_physics_diverged_is_dumped_and_the_run_goes_on(plain, history, tmp_path, capsys):
+    states, _ = history
+    lane = states[2].lanes["plain"]
+    physics = dataclasses.replace(lane.env.physics, qvel=lane.env.physics.qvel.at[0].set(jnp.inf))
+    env = dataclasses.replace(lane.env, physics=physics)
+    broken = dataclasses.replace(states[2], lanes={"plain": dataclasses.replace(lane, env=env)})
+    run = Run.create(tmp_path, "broken", {})
+    ended = train(run, plain, broken, {})
+    assert ended.finished
+    (dump,) = (run.path / "diverged").iterdir()
+    assert f"1 environment steps of plain); those episodes ended. Again: arnold replay {dump}" in capsys.readouterr().err
+    found = load_learner(dump, states[0])
+    assert int(plain.train_iteration(found)[1]["plain/diverged"]) == 1
+    assert not ended.state.lanes["plain"].env.diverged.any()
+
+
 def test_a_run_whose_updates_stay_not_finite_stops_and_leaves_a_state_that_does_it_again(plain, history, tmp_path):
     states, _ = history
     params = jax.tree.map(lambda leaf: leaf, states[2].params)

@@ -1,8 +1,7 @@
 """Arnold's published vocabulary against ours: words, sizes, and which scalars of its 14 tasks share.
 
-The observation tables of all 14 tasks are built here from the names in the installed bodies. The published counts (214
-words, 861 observation and 143 action signatures, and how many each task adds) then hold for our words, of which the
-published ones are obtained by leaving out the side that Arnold implies.
+The published counts (214 words, 861 observation and 143 action signatures, and how many each task adds) hold for the
+words of our 14 tasks, of which the published ones are obtained by leaving out the side that Arnold implies.
 """
 
 from __future__ import annotations
@@ -12,85 +11,29 @@ import functools
 import pytest
 from installed_bodies import names_of
 
-from arnold.vocab import Token, TokenTable, Vocabulary, action_token, category, joint_token, muscle_token, published
-from arnold.vocab import quantities as q
+from arnold.tasks import task
+from arnold.tasks.catalog import GROUPS
+from arnold.vocab import Token, TokenTable, Vocabulary, action_token, category, published
 
-AXES = q.AXES
 LEG_WORDS = {*published.GROUPS["leg muscles"], *published.GROUPS["leg joints"]}
 
 
-def joint_rows(names: tuple[str, ...]) -> list[Token]:
-    """Position and velocity of every joint."""
-    return [joint_token(name, *quantity) for quantity in (q.JOINT_POSITION, q.JOINT_VELOCITY) for name in names]
-
-
-def muscle_rows(names: tuple[str, ...]) -> list[Token]:
-    """Length, velocity, force and activation of every muscle."""
-    what = (q.MUSCLE_LENGTH, q.MUSCLE_VELOCITY, q.MUSCLE_FORCE, q.MUSCLE_ACTIVATION)
-    return [muscle_token(name, *quantity) for quantity in what for name in names]
-
-
-def body_rows(body: str) -> list[Token]:
-    """All that every task of a body observes of it; the root is observed otherwise."""
-    names = names_of(body)
-    return joint_rows(tuple(name for name in names.joints if name != "root")) + muscle_rows(names.muscles)
-
-
-def axis_rows(entity: str, *makers: object) -> list[Token]:
-    """One row for every quantity along every axis."""
-    return [Token(tuple(entity.split()), maker(axis)) for maker in makers for axis in AXES]  # type: ignore[operator]
-
-
-def reach_table(tip: str) -> TokenTable:
-    rows = axis_rows(f"{tip} right tip", q.site_position, q.site_target, q.site_error)
-    return TokenTable((*body_rows("hand"), *rows))
-
-
-def elbow_table() -> TokenTable:
-    goal = [joint_token("r_elbow_flex", *quantity) for quantity in (q.JOINT_ERROR, q.JOINT_TARGET)]
-    return TokenTable((*body_rows("elbow"), *goal))
-
-
-def baoding_table() -> TokenTable:
-    rows = []
-    for ball in ("ball id_1", "ball id_2"):
-        seen = (q.site_position, q.site_velocity, q.orientation, q.angular_velocity)
-        rows += axis_rows(f"object {ball}", *seen) + axis_rows(f"target {ball}", q.site_position, q.site_error)
-    return TokenTable((*body_rows("hand"), *rows))
-
-
-def turn_table(thing: str) -> TokenTable:
-    seen = (q.site_position, q.site_velocity, q.orientation, q.angular_velocity)
-    wanted = (q.site_position, q.orientation, q.site_error, q.orientation_error)
-    rows = axis_rows(f"object {thing} id_1", *seen) + axis_rows(f"target {thing} id_1", *wanted)
-    return TokenTable((*body_rows("hand"), *rows))
-
-
-def relocate_table() -> TokenTable:
-    rows = axis_rows("object id_1", q.site_position, q.orientation)
-    rows += axis_rows("target object id_1", q.site_position, q.site_error)
-    return TokenTable((*body_rows("arm"), *rows))
-
-
-def walk_table() -> TokenTable:
-    feet = [Token((side, part), q.CONTACT_FORCE) for side in ("right", "left") for part in ("foot", "toes")]
-    tilt = [Token(("root",), q.orientation(axis)) for axis in "xy"]
-    return TokenTable((*body_rows("legs"), *feet, *tilt, *axis_rows("root", q.site_velocity, q.site_error)))
+READ_IN_ORDER = (
+    *(f"hand_{digit}_reach" for digit in ("thumb", "index", "middle", "ring", "little")),
+    "elbow_pose",
+    "baoding_cw",
+    "pen_reorient",
+    "die_reorient",
+    "object_relocate",
+    "walk_to_point",
+)
+"""One task of each observation (clockwise and counter-clockwise, hard and harder have equal ones)."""
 
 
 @functools.cache
 def tables() -> dict[str, TokenTable]:
-    """The observation tables of the 14 tasks (cw and ccw, hard and harder have equal ones), in reading order."""
-    reaches = {f"reach {tip}": reach_table(tip) for tip in published.GROUPS["tips"]}
-    return {
-        **reaches,
-        "elbow": elbow_table(),
-        "baoding": baoding_table(),
-        "pen": turn_table("pen"),
-        "die": turn_table("die"),
-        "relocate": relocate_table(),
-        "walk": walk_table(),
-    }
+    """The observation tables of the 14 tasks."""
+    return {name: task(name).observation_table(task(name).compile()) for name in READ_IN_ORDER}
 
 
 def as_published(token: Token) -> tuple[str, ...]:
@@ -118,10 +61,9 @@ def test_published_words_are_of_the_category_of_their_group() -> None:
 
 @pytest.mark.native
 def test_each_task_has_its_published_number_of_tokens() -> None:
-    sizes = {name: len(table) for name, table in tables().items()}
-    reaches = dict.fromkeys((f"reach {tip}" for tip in published.GROUPS["tips"]), 211)
-    others = {"elbow": 28, "baoding": 238, "pen": 226, "die": 226, "relocate": 340, "walk": 388}
-    assert sizes == {**reaches, **others}
+    sizes = [len(table) for table in tables().values()]
+    assert sizes == [211, 211, 211, 211, 211, 28, 238, 226, 226, 340, 388]
+    assert {len(task(name).observation_table(task(name).compile())) for name in GROUPS["fourteen"]} == set(sizes)
 
 
 @pytest.mark.native
@@ -148,9 +90,8 @@ def test_actions_share_as_published() -> None:
 
 @pytest.mark.native
 def test_every_driven_muscle_is_also_observed() -> None:
-    for task, body in (("elbow", "elbow"), ("reach IFtip", "hand"), ("relocate", "arm"), ("walk", "legs")):
-        observed = set(tables()[task].signatures)
-        assert {action_token(name).signature for name in names_of(body).muscles} < observed
+    for name, table in tables().items():
+        assert set(task(name).compile().action_table.signatures) < set(table.signatures)
 
 
 @pytest.mark.native

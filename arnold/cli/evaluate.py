@@ -24,7 +24,7 @@ class Evaluate:
     """A name of the zoo, a checkpoint's folder, or a run."""
 
     tasks: Names = ()
-    """Tasks, task files, or "nine" for all that ship; the policy's own where not given."""
+    """Tasks, task files, or a group ("fourteen", "nine"); the policy's own where not given."""
 
     episodes: int = 200
     """Episodes per task."""

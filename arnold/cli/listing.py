@@ -28,10 +28,19 @@ class List:
 
 
 def _tasks() -> None:
+    from arnold.checkpoints import list_zoo
     from arnold.tasks import list_tasks
+    from arnold.tasks.catalog import GROUPS
 
-    rows = [[t.name, t.embodiment.name, str(t.horizon), t.summary] for t in list_tasks()]
-    show_table(["task", "body", "horizon", "goal"], rows)
+    experts = {entry.name: entry.card["evaluation"] for entry in list_zoo()}
+    rows = []
+    for t in list_tasks():
+        body = t.compile()
+        sizes = [str(len(body.muscles)), str(len(t.observation_table(body))), str(t.horizon)]
+        figures = experts.get(t.name, {}).get(t.name, {})
+        mark = "yes" if t.name in GROUPS["fourteen"] else ""
+        rows.append([t.name, mark, t.embodiment.name, *sizes, _fraction(figures), t.summary])
+    show_table(["task", "of the 14", "body", "muscles", "tokens", "horizon", "expert solves", "goal"], rows)
 
 
 def _bodies() -> None:

@@ -20,10 +20,10 @@ SHOWN = 12
 
 @dataclasses.dataclass(frozen=True)
 class Replay:
-    """Run a non-finite iteration again from its dump, and say which figures and arrays are not finite."""
+    """Run an iteration again that was not finite or in which physics diverged, and say what is not finite."""
 
     dump: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DUMP")]
-    """The folder that the stopped training named: <run>/nonfinite/iteration_..."""
+    """The folder that the training named: <run>/nonfinite/iteration_... or <run>/diverged/iteration_..."""
 
     physics: PhysicsOptions = dataclasses.field(default_factory=PhysicsOptions)
 

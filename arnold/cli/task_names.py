@@ -7,10 +7,8 @@ from pathlib import Path
 
 from arnold.saved_policy import SavedPolicy
 from arnold.tasks import list_tasks, task
-from arnold.tasks.catalog import SHIPPED_TASKS
+from arnold.tasks.catalog import GROUPS
 from arnold.tasks.task import Task
-
-GROUPS: dict[str, tuple[str, ...]] = {"nine": tuple(t.name for t in SHIPPED_TASKS)}
 
 
 def task_reference(name: str) -> str:

@@ -101,6 +101,11 @@ class LearnerConfig:
     learned. Actions are clipped and go through a convex map, so a policy that keeps a wide Gaussian comes to rely on
     the noise and its mean action is worse than its samples; the line to a small end makes the mean the policy."""
 
+    noise_correlation: float = 0.0
+    """Of a muscle's exploration noise from one control step to the next, in [0, 1). White noise at 100 Hz is mostly
+    lost in the muscles, which are slow; correlated noise moves the body. PPO's loss stays as it is (Hollenstein et al.
+    2024, arXiv 2312.11091)."""
+
     entropy: float = -1.0
     """Overrides the regime's entropy weight where it is 0 or more."""
 
@@ -123,6 +128,10 @@ class LearnerConfig:
         for field in ("learning_rate", "final_learning_rate", "gradient_clip", "clip"):
             if not getattr(self, field) > 0.0:
                 raise UserError(f"LearnerConfig.{field} is {getattr(self, field)!r}; a number above 0 is accepted")
+        if not 0.0 <= self.noise_correlation < 1.0:
+            raise UserError(
+                f"LearnerConfig.noise_correlation is {self.noise_correlation!r}; a number from 0 to below 1 is accepted"
+            )
         for field in ("discount", "gae_lambda"):
             if not 0.0 <= getattr(self, field) <= 1.0:
                 raise UserError(f"LearnerConfig.{field} is {getattr(self, field)!r}; a number from 0 to 1 is accepted")

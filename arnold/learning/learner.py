@@ -250,6 +250,7 @@ class Learner:
             state.lanes,
             key,
             self.config.rollout_steps,
+            self.config.noise_correlation,
         )
 
     def _observed(self, statistics: ObservationStatistics, transitions: dict[str, Transition]) -> ObservationStatistics:

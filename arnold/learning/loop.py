@@ -26,6 +26,7 @@ from arnold.progress import Progress
 from arnold.runs import Run
 
 SAVE_EVERY_S = 120.0
+MAX_DUMPS = 3  # of iterations in which physics diverged, per process: the first ones tell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +64,7 @@ def train(
     """
     begun = saved = time.monotonic()
     first = done = int(state.iteration)
+    dumps = 0
     with (
         _stop_signals() as stop,
         Progress(
@@ -81,6 +83,10 @@ def train(
             step = done * learner.steps_per_iteration
             run.log(step, metrics)
             progress.update(step, **_headline(learner, metrics))
+            if dumps < MAX_DUMPS and (diverged := _diverged(learner, metrics)):
+                dumps += 1
+                folder = _dump(run, "diverged", before, policy_config)
+                progress.note(f"physics diverged ({diverged}); those episodes ended. Again: arnold replay {folder}")
             if int(state.skipped_in_a_row) >= learner.config.max_skipped:
                 raise _nonfinite(run, before, int(state.skipped_in_a_row), policy_config, metrics)
             if on_iteration is not None:
@@ -149,16 +155,28 @@ def _headline(learner: Learner, metrics: dict[str, float]) -> dict[str, float | 
     return figures
 
 
-def _nonfinite(
-    run: Run, before: TrainState, in_a_row: int, policy_config: dict[str, Any], metrics: dict[str, float]
-) -> UserError:
-    """Write the state that led to ``in_a_row`` non-finite updates; the error to raise."""
-    folder = run.path / "nonfinite" / f"iteration_{int(before.iteration):08d}"
+def _diverged(learner: Learner, metrics: dict[str, float]) -> str:
+    """How many environment steps diverged in which task; empty where none did."""
+    counts = {lane.name: int(metrics[f"{lane.name}/diverged"]) for lane in learner.lanes}
+    return ", ".join(f"{count} environment steps of {name}" for name, count in counts.items() if count)
+
+
+def _dump(run: Run, kind: str, before: TrainState, policy_config: dict[str, Any]) -> Path:
+    """Write the state before an iteration, for `arnold replay`; the folder's path."""
+    folder = run.path / kind / f"iteration_{int(before.iteration):08d}"
     with reported_writes(folder):
         folder.parent.mkdir(exist_ok=True)
     policy = {"params": before.params, "statistics": before.statistics}
     save_checkpoint(folder, policy=policy, config=policy_config, learner=before)
     run.wrote(folder)
+    return folder
+
+
+def _nonfinite(
+    run: Run, before: TrainState, in_a_row: int, policy_config: dict[str, Any], metrics: dict[str, float]
+) -> UserError:
+    """Write the state that led to ``in_a_row`` non-finite updates; the error to raise."""
+    folder = _dump(run, "nonfinite", before, policy_config)
     empty = "/episode_solved"  # not a number where no episode ended
     bad = sorted(name for name, value in metrics.items() if not math.isfinite(value) and not name.endswith(empty))
     return UserError(

@@ -16,6 +16,8 @@ from arnold.learning.mixture import Bucket, Lane
 from arnold.policy.actor_critic import PolicyOutput
 from arnold.tasks import EnvState
 
+Noises = tuple[jax.Array, ...]  # one (N, B, M) per bucket, of variance 1
+
 
 class Transition(NamedTuple):
     """One control step of one task's B environments (with a leading T after the scan)."""
@@ -56,6 +58,7 @@ def roll_out(
     states: dict[str, LaneState],
     key: jax.Array,
     steps: int,
+    correlation: float = 0.0,
 ) -> tuple[dict[str, LaneState], dict[str, Transition]]:
     """Step every environment of every task ``steps`` times.
 
@@ -69,18 +72,23 @@ def roll_out(
         states: one per task.
         key: for the sampled actions.
         steps: T.
+        correlation: of a muscle's noise from one control step to the next, in [0, 1); each step's own distribution is
+            the policy's whatever this is.
 
     Returns:
         the states after, and per task a `Transition` with a leading axis T.
     """
 
-    def step(carried: dict[str, LaneState], step_key: jax.Array) -> tuple[dict[str, LaneState], dict[str, Transition]]:
-        carried = dict(carried)
+    def step(
+        before: tuple[dict[str, LaneState], Noises], step_key: jax.Array
+    ) -> tuple[tuple[dict[str, LaneState], Noises], dict[str, Transition]]:
+        carried, noises = dict(before[0]), list(before[1])
         transitions = {}
         for index, bucket in enumerate(buckets):
             observations = jnp.stack([carried[lane.name].env.observation for lane in bucket.lanes])
             output: PolicyOutput = act(index, observations)
-            noise = jax.random.normal(jax.random.fold_in(step_key, index), output.mean.shape)
+            fresh = jax.random.normal(jax.random.fold_in(step_key, index), output.mean.shape)
+            noise = noises[index] = correlation * noises[index] + (1.0 - correlation**2) ** 0.5 * fresh
             sampled = output.mean + noise * jnp.exp(output.log_std)[:, None, :]
             log_probs = log_probability(output.mean, output.log_std, sampled)
             for n, lane in enumerate(bucket.lanes):
@@ -89,9 +97,13 @@ def roll_out(
                 carried[lane.name], transitions[lane.name] = _lane_step(
                     lane, carried[lane.name], choice, expert, params, regime, lags
                 )
-        return carried, transitions
+        return (carried, tuple(noises)), transitions
 
-    return jax.lax.scan(step, states, jax.random.split(key, steps))
+    noise_key, key = jax.random.split(key)
+    shapes = [(len(b.lanes), b.lanes[0].batch, len(b.lanes[0].environment.action_table)) for b in buckets]
+    first = tuple(jax.random.normal(jax.random.fold_in(noise_key, i), shape) for i, shape in enumerate(shapes))
+    (states, _), transitions = jax.lax.scan(step, (states, first), jax.random.split(key, steps))
+    return states, transitions
 
 
 def _lane_step(
