@@ -43,7 +43,8 @@ class TurnPen(InHand):
     With p the pen's distance from its place and c the cosine between its axis and the one wanted, the terms are those
     of MyoSuite's `PenTwirlRandomEnvV0` and Arnold's: ``pos_align`` = -p, ``rot_align`` = c, ``act_reg`` = -||act||/M,
     ``drop`` = -1[p > far], ``bonus`` = 1[c > 0.9 and p < far] + 5 1[c > 0.95 and p < far], ``alive`` = 1[p <= far],
-    ``solved`` = 1[c > aligned and p <= far], ``pos_align_diff`` = p before - p, ``rot_align_diff`` = c - c before.
+    ``solved`` = 1[c > aligned and p <= far], ``pos_align_diff`` = p before - p (each at most 2 far), ``rot_align_diff``
+    = c - c before.
 
     Attributes:
         tilt: the direction wanted is that of a pen turned about x, then y, each by a uniform angle up to this, rad.
@@ -102,7 +103,7 @@ class TurnPen(InHand):
             "bonus": as_float((c > 0.9) & kept) + 5.0 * as_float((c > 0.95) & kept),
             "alive": as_float(~dropped),
             "solved": as_float(solved),
-            "pos_align_diff": p_before - p,
+            "pos_align_diff": _bounded(p_before, self.far) - _bounded(p, self.far),
             "rot_align_diff": c - c_before,
         }
         return Outcome(terms, solved, dropped)
@@ -116,7 +117,8 @@ class TurnDie(InHand):
     wanted and the die's (MyoSuite's measure, not wrapped; observations have rotation vectors), the terms are those of
     MyoSuite's `ReorientEnv` and Arnold's: ``pos_dist`` = -p, ``rot_dist`` = -r, ``bonus`` = 1[p < 2 near] +
     1[p < near], ``act_reg`` = -||act||/M, ``penalty`` = -1[p > far], ``alive`` = 1[p <= far], ``solved`` =
-    1[r < turned and p < near and p <= far], ``pos_dist_diff`` = p before - p, ``rot_dist_diff`` = r before - r.
+    1[r < turned and p < near and p <= far], ``pos_dist_diff`` = p before - p (each at most
+    2 far), ``rot_dist_diff`` = r before - r.
 
     Attributes:
         shift: the place wanted is uniform within this of where the die begins, along each axis, m.
@@ -215,10 +217,15 @@ class TurnDie(InHand):
             "penalty": -as_float(dropped),
             "alive": as_float(~dropped),
             "solved": as_float(solved),
-            "pos_dist_diff": p_before - p,
+            "pos_dist_diff": _bounded(p_before, self.far) - _bounded(p, self.far),
             "rot_dist_diff": r_before - r,
         }
         return Outcome(terms, solved, dropped)
+
+
+def _bounded(p: jax.Array, far: float) -> jax.Array:
+    """A distance, but never more than twice what ends an episode: a thing may be thrown any distance in one step."""
+    return jnp.minimum(p, 2.0 * far)
 
 
 def _axis(quaternion: jax.Array) -> jax.Array:

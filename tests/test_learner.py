@@ -259,7 +259,9 @@ def test_an_iteration_in_which_physics_diverged_is_dumped_and_the_run_goes_on(pl
     ended = train(run, plain, broken, {})
     assert ended.finished
     (dump,) = (run.path / "diverged").iterdir()
-    assert f"1 environment steps of plain); those episodes ended. Again: arnold replay {dump}" in capsys.readouterr().err
+    assert (
+        f"1 environment steps of plain); those episodes ended. Again: arnold replay {dump}" in capsys.readouterr().err
+    )
     found = load_learner(dump, states[0])
     assert int(plain.train_iteration(found)[1]["plain/diverged"]) == 1
     assert not ended.state.lanes["plain"].env.diverged.any()

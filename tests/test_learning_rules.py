@@ -277,6 +277,18 @@ def test_a_count_that_float32_cannot_add_to_lets_old_returns_fade_instead():
     assert 1.0 / float(factor) == pytest.approx(2.0, rel=0.01)  # variance 4, of which 12,288 new samples take little
 
 
+def test_a_reward_beyond_ten_deviations_counts_as_ten():
+    rewards = jnp.asarray(np.random.default_rng(2).normal(size=(20, 40)), jnp.float32)
+    never = jnp.zeros((20, 40), bool)
+    usual, before = update_reward_scale(RewardScale.initial(40), rewards, never, DISCOUNT)
+    thrown = rewards.at[3, 1].set(-1e6)
+    limited, after = update_reward_scale(usual, thrown, never, DISCOUNT)
+    clipped, same = update_reward_scale(usual, rewards.at[3, 1].set(-10.0 / before), never, DISCOUNT)
+    assert float(after) == pytest.approx(float(same), rel=1e-5)
+    assert 0.5 < float(after) / float(before) < 1.0
+    assert float(limited.m2) == pytest.approx(float(clipped.m2), rel=1e-4)
+
+
 def test_one_reward_that_is_not_finite_does_not_spoil_the_scale():
     rewards = jnp.asarray(np.random.default_rng(2).normal(size=(20, 4)), jnp.float32)
     never = jnp.zeros((20, 4), bool)
@@ -297,6 +309,7 @@ def test_one_reward_that_is_not_finite_does_not_spoil_the_scale():
         ({"learning_rate": 0.0}, "above 0"),
         ({"final_learning_rate": math.nan}, "nan"),
         ({"discount": 1.5}, "from 0 to 1"),
+        ({"noise_correlation": 1.0}, "to below 1"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_in_one_line(settings, said):

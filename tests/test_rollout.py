@@ -34,7 +34,7 @@ def fails_early_in_some_episodes(moment: Moment) -> Ruling:
     return Ruling(moment.activation, failed=(moment.cue > 0.5) & (moment.steps >= 2.0))
 
 
-def rolling(regime_name: str, steps: int, batch: int, expert: ScriptedExpert):
+def rolling(regime_name: str, steps: int, batch: int, expert: ScriptedExpert, correlation: float = 0.0):
     """A function (states, key) -> (states, transitions) of one probe, with the arguments of its first call."""
     register_task(Probe(name="early", horizon=HORIZON, rule=fails_early_in_some_episodes))
     lanes = make_lanes(Mixture.of({"early": batch}), threads=1)
@@ -46,7 +46,8 @@ def rolling(regime_name: str, steps: int, batch: int, expert: ScriptedExpert):
         return PolicyOutput(mean, jnp.full((tasks, 1), -3.0), jnp.zeros((tasks, rows)))
 
     def go(states, key):
-        return roll_out(buckets, act, {"early": expert}, {"early": ()}, regime(regime_name), 1, states, key, steps)
+        experts, params = {"early": expert}, {"early": ()}
+        return roll_out(buckets, act, experts, params, regime(regime_name), 1, states, key, steps, correlation)
 
     env = jax.jit(jax.vmap(environment.reset))(jax.random.split(jax.random.key(0), batch))
     env = dataclasses.replace(env, elapsed=jax.random.randint(jax.random.key(1), (batch,), 0, HORIZON))
@@ -69,6 +70,18 @@ def rollouts():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
         return moved("obc", steps=HORIZON, rollouts=4)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.8])
+def test_noise_is_correlated_over_time_as_asked_and_of_the_policys_own_width_at_each_step(correlation):
+    expert = ScriptedExpert(lambda observation: jnp.zeros((256, 1)))
+    go, states, key = rolling("obc", 20, 256, expert, correlation)
+    _, transitions = jax.jit(go)(states, key)
+    noise = (np.asarray(transitions["early"].action)[:, :, 0] + 0.5) / np.exp(-3.0)
+    np.testing.assert_allclose(noise.std(axis=1), 1.0, atol=0.25)
+    np.testing.assert_allclose(noise.std(), 1.0, atol=0.05)
+    assert np.corrcoef(noise[:-1].ravel(), noise[1:].ravel())[0, 1] == pytest.approx(correlation, abs=0.05)
+    assert np.corrcoef(noise[:-3].ravel(), noise[3:].ravel())[0, 1] == pytest.approx(correlation**3, abs=0.08)
 
 
 def test_staggered_starts_spread_the_first_truncations(rollouts):

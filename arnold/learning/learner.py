@@ -22,7 +22,7 @@ from arnold.learning.config import LearnerConfig, regime
 from arnold.learning.losses import Rows, mixed_loss
 from arnold.learning.minibatches import minibatches
 from arnold.learning.mixture import Lane, Mixture, make_buckets, make_lanes
-from arnold.learning.reward_scale import RewardScale, update_reward_scale
+from arnold.learning.reward_scale import REWARD_CLIP, RewardScale, update_reward_scale
 from arnold.learning.rollout import LaneState, Transition, roll_out
 from arnold.policy import normaliser
 from arnold.policy.actor_critic import ActorCritic, PolicyOutput
@@ -283,7 +283,9 @@ class Learner:
                 scales[lane.name], factor = update_reward_scale(
                     state.reward_scales[lane.name], step.reward, done, self.config.discount
                 )
-                reward = jnp.clip(step.reward * factor, -10.0, 10.0) if self.config.normalise_reward else step.reward
+                reward = step.reward
+                if self.config.normalise_reward:
+                    reward = jnp.clip(reward * factor, -REWARD_CLIP, REWARD_CLIP)
                 following = values_after(step.value, after[n], at_end[n], step.truncated)
                 advantage, target = generalised_advantages(
                     reward,

@@ -7,6 +7,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+REWARD_CLIP = 10.0  # standard deviations of the return (VecNormalize's)
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +39,12 @@ def update_reward_scale(
 
     Returns:
         the scale after, and the factor () to multiply rewards by. A rollout with a return that is not finite leaves the
-        variance as it was.
+        variance as it was. Rewards beyond ten standard deviations count as ten, which is what the learner clips them
+        to: one body thrown across the world must not make all later rewards small.
     """
+    known = scale.count >= 1.0
+    limit = jnp.where(known, REWARD_CLIP * jnp.sqrt(scale.m2 / scale.count), jnp.inf)
+    rewards = jnp.clip(rewards, -limit, limit)
 
     def forward(returns: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         reward, ended = step
