@@ -11,12 +11,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from arnold.embodiments import Signals
 from arnold.embodiments.physics import PhysicsState, make_physics
 from arnold.tasks.task import Goal, Task
 from arnold.vocab import TokenTable
 
+VARIANTS = 64  # of a model that changes from episode to episode, on the mjx back end
 LAGS = 6  # the present and five past control steps (arXiv 2508.18066: 5 memory steps)
 
 
@@ -82,7 +84,8 @@ class Environment:
     def __init__(self, task: Task, backend: str = "native", threads: int | None = None, lags: int = LAGS):
         self.task = task
         self.body = task.compile()
-        self.physics = make_physics(self.body, backend, threads)
+        variants = self._draw_variants() if self.body.changes and backend == "mjx" else None
+        self.physics = make_physics(self.body, backend, threads, variants)
         self.lags = lags
         self._channels = task.channels(self.body)
         self.observation_table: TokenTable = task.observation_table(self.body)
@@ -169,6 +172,12 @@ class Environment:
         changes = jnp.concatenate([jnp.zeros(0, jnp.float32), *(jnp.ravel(value) for value in start.changes)])
         physics = self.physics.initial(qpos, qvel, act, changes)
         return physics, self.task.goal(self.body, goal_key)
+
+    def _draw_variants(self) -> np.ndarray:
+        """Draws (N, P) of what the task's episodes change, the same every time."""
+        keys = jax.random.split(jax.random.key(0), VARIANTS)
+        drawn = jax.jit(jax.vmap(lambda key: self.task.start(self.body, key).changes))(keys)
+        return np.concatenate([np.asarray(value).reshape(VARIANTS, -1) for value in drawn], axis=1)
 
     def _read(self, signals: Signals, goal: Goal) -> jax.Array:
         return jnp.concatenate([channel.read(signals, goal) for channel in self._channels])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import jax
@@ -10,7 +11,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from arnold.embodiments import Change, embodiment
+from arnold.embodiments import Change, Embodiment, embodiment
 from arnold.embodiments.changes import apply_changes
 from arnold.embodiments.physics import make_physics
 from arnold.errors import UserError
@@ -243,3 +244,57 @@ def test_a_body_that_turns_around_with_its_goal_sees_the_same() -> None:
 
     np.testing.assert_allclose(read(0.0), read(2.0), atol=2e-5)
     assert np.abs(read(0.0)[:7]).min() > 1e-3  # the last is the height, which is right
+
+
+ROLLING = """
+<mujoco>
+  <option timestep="0.004"/>
+  <worldbody>
+    <geom name="ramp" type="plane" size="2 2 1" euler="0 8 0"/>
+    <body name="arm" pos="0 0 1">
+      <joint name="hinge" type="hinge" axis="0 1 0" damping="0.1"/>
+      <geom type="capsule" fromto="0 0 0 0.1 0 0" size="0.01" contype="0" conaffinity="0"/>
+    </body>
+    <body name="ball" pos="0 0 0.03">
+      <freejoint name="free"/> <geom name="ball" type="sphere" size="0.03" mass="0.1" condim="4"/>
+    </body>
+  </worldbody>
+  <actuator><muscle name="puller" joint="hinge" lengthrange="-1 1" force="1"/></actuator>
+</mujoco>
+"""
+
+
+@pytest.mark.mjx
+def test_on_mjx_an_episode_has_the_nearest_variant_and_moves_as_natively(tmp_path) -> None:
+    path = tmp_path / "rolling.xml"
+    path.write_text(ROLLING)
+    rolling = Embodiment.from_mjcf(path, frame_skip=5)
+    changes = (Change("geom_size", "ball"), Change("body_mass", "ball"), Change("geom_friction", "ball"))
+    body = rolling.compile(frames=("ball",), changes=(*changes, Change("geom_type", "ball")))
+    radii = np.array([[0.02], [0.03], [0.045]])
+    fixed = np.tile([[1.0, 0.005, 1e-4, 2.0]], (3, 1))
+    variants = np.concatenate([np.tile(radii, 3), radii * 4.0, fixed], axis=1).astype(np.float32)
+    with pytest.raises(UserError, match=r"variants of shape None.*change 8 numbers"):
+        make_physics(body, "mjx")
+    there, here = make_physics(body, "mjx", variants=variants), make_physics(body, threads=1)
+    assert any("nearest of 3 variants" in line for line in there.report.changes)
+    assert any("shapes of geoms ball" in line for line in there.report.changes)
+    drawn = jnp.asarray(np.concatenate([variants, variants + 0.003]))
+    still = (jnp.asarray(body.rest_position), jnp.zeros(body.model.nv), jnp.zeros(body.model.na))
+    begun = jax.vmap(lambda values: there.initial(*still, values))(drawn)
+    np.testing.assert_allclose(begun.changes, np.concatenate([variants, variants]))
+    qpos = begun.qpos.at[:, 3].set(begun.changes[:, 0])  # each ball rests on the ramp
+
+    def rolled(physics):
+        state = jax.vmap(lambda values: physics.initial(*still, values))(begun.changes)
+        state = dataclasses.replace(state, qpos=qpos)
+        return jax.lax.fori_loop(
+            0, 10, lambda _, s: jax.vmap(lambda one: physics.step(one, jnp.full(1, 0.2)))(s), state
+        )
+
+    ours, theirs = jax.jit(lambda: rolled(here))(), jax.jit(lambda: rolled(there))()
+    np.testing.assert_allclose(ours.qpos, theirs.qpos, atol=2e-4)
+    np.testing.assert_allclose(ours.sensordata, theirs.sensordata, atol=5e-3)
+    spin = np.linalg.norm(np.asarray(ours.qvel)[:3, 4:], axis=1)
+    np.testing.assert_allclose(spin * radii[:, 0], (spin * radii[:, 0])[0], rtol=0.05)  # small balls spin faster
+    assert spin[0] > 1.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 import jax
+import numpy as np
 
 from arnold.embodiments.physics.state import PhysicsState
 from arnold.errors import UserError, did_you_mean
@@ -37,13 +38,16 @@ class Physics(Protocol):
         """The same state with its sensors evaluated where ``needed`` () is true."""
 
 
-def make_physics(body: Body, backend: str = "native", threads: int | None = None) -> Physics:
+def make_physics(
+    body: Body, backend: str = "native", threads: int | None = None, variants: np.ndarray | None = None
+) -> Physics:
     """The back end called ``backend`` for a compiled body.
 
     Args:
         body: the compiled body.
         backend: "native" (the C engine, the default on a CPU) or "mjx" (MuJoCo XLA).
         threads: threads of the native pool; all cores by default.
+        variants: (N, P) draws of what the body's episodes change, of which mjx makes its pool.
 
     Raises:
         UserError: for an unknown back end, or a body that it cannot take.
@@ -55,7 +59,7 @@ def make_physics(body: Body, backend: str = "native", threads: int | None = None
     if backend == "mjx":
         from arnold.embodiments.physics.mjx import MjxPhysics
 
-        return MjxPhysics(body)
+        return MjxPhysics(body, variants)
     raise UserError(f"unknown physics back end {backend!r}; {did_you_mean(backend, BACKENDS)}")
 
 
