@@ -83,6 +83,9 @@ class DistillRecipe:
     preset: str = "small"
     """Size of the transformer: tiny, small or paper."""
 
+    start_from: str = ""
+    """A generalist to go on from, in place of a fresh one of the preset; it grows by the words that it lacks."""
+
     learner: LearnerConfig = DISTILLATION_LEARNER
     """The update and its settings."""
 
@@ -125,6 +128,35 @@ class FinetuneRecipe:
 
     seed: int = 1
     """Of goals, starts and noise, and of the embeddings of new words."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopRecipe:
+    """Arnold's loop: experts into a generalist, the generalist by reward into super-experts, and those back into it."""
+
+    distillation: DistillRecipe
+    """The first stage."""
+
+    super_experts: tuple[str, ...]
+    """Tasks of the mixture on which the generalist is fine-tuned, each on its own. Where that solves more steps than
+    the task's expert, it takes the expert's place."""
+
+    finetuning: FinetuneRecipe
+    """How; its checkpoint and task are filled in."""
+
+    self_distillation: DistillRecipe
+    """The last stage; its experts and what it starts from are filled in."""
+
+    episodes: int = 200
+    """Of the evaluations that compare expert and super-expert."""
+
+    def __post_init__(self) -> None:
+        names = [name for name, _ in self.distillation.mixture]
+        for name in self.super_experts:
+            if name not in names:
+                raise UserError(
+                    f"LoopRecipe.super_experts names {name!r}, which is not distilled; {did_you_mean(name, names)}"
+                )
 
 
 Recipe = ExpertRecipe | DistillRecipe | FinetuneRecipe

@@ -127,6 +127,12 @@ def prepare(recipe: Recipe, backend: str = "native", threads: int | None = None)
     return _prepare_finetuning(recipe, backend, threads)
 
 
+def steps_per_iteration(recipe: Recipe) -> int:
+    """Environment steps of one iteration of a recipe."""
+    shares = recipe.mixture if isinstance(recipe, DistillRecipe) else (("", recipe.environments),)
+    return recipe.learner.rollout_steps * sum(environments for _, environments in shares)
+
+
 def _iterations(steps: int, rollout_steps: int, environments: int) -> int:
     per_iteration = rollout_steps * environments
     if steps < per_iteration:
@@ -188,7 +194,6 @@ def _prepare_distillation(recipe: DistillRecipe, backend: str, threads: int | No
     mixture = Mixture.of(dict(recipe.mixture))
     environments = {t.name: Environment(t, backend, threads) for t in mixture.tasks}
     tables = [(e.observation_table, e.action_table) for e in environments.values()]
-    policy = TransformerActorCritic.for_tasks(preset(recipe.preset), tables)
     named = dict(recipe.experts)
     for name in named:
         if name not in environments:
@@ -196,9 +201,19 @@ def _prepare_distillation(recipe: DistillRecipe, backend: str, threads: int | No
             raise UserError(f"an expert was given for task {name!r}, which is not in the mixture; {near}")
     experts: dict[str, Expert] = {name: _expert(env, named.get(name, name)) for name, env in environments.items()}
     iterations = _iterations(recipe.steps, recipe.learner.rollout_steps, sum(n for _, n in mixture.shares))
+    key, about = jax.random.key(recipe.seed), _about(recipe)
+    policy, begin = TransformerActorCritic.for_tasks(preset(recipe.preset), tables), {}
+    if recipe.start_from:
+        start = saved_policy.load(recipe.start_from)
+        if not isinstance(start.policy, TransformerActorCritic):
+            raise UserError(
+                f"a distillation cannot go on from {recipe.start_from!r}, which is an expert of one task; give a "
+                "generalist"
+            )
+        policy, params, statistics = start.policy.grow(start.params, start.statistics, tables, key)
+        begin, about = {"params": params, "statistics": statistics}, {**about, "earlier": stages(start)}
     learner = Learner(policy, mixture, recipe.learner, iterations, experts, backend, threads)
-    key = jax.random.key(recipe.seed)
-    return Prepared(learner, mixture.tasks, lambda: learner.initial_state(key), _about(recipe))
+    return Prepared(learner, mixture.tasks, lambda: learner.initial_state(key, **begin), about)
 
 
 def _expert(environment: Environment, checkpoint: str) -> PolicyExpert:

@@ -1,6 +1,6 @@
 """The recipes that ship, by name.
 
-`arnold train NAME` runs an expert's, `arnold distill NAME` a distillation's.
+`arnold train NAME` runs an expert's, `arnold distill NAME` a distillation's or a loop's.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import dataclasses
 
 from arnold.errors import UserError, did_you_mean
 from arnold.learning.config import LearnerConfig
-from arnold.recipe import DistillRecipe, ExpertRecipe
+from arnold.recipe import DISTILLATION_LEARNER, DistillRecipe, ExpertRecipe, FinetuneRecipe, LoopRecipe
 
 # A fingertip is brought to its target in a few control steps and held there. What separates good from very good is
 # those few steps, so the later stages discount more (a step saved at the beginning then weighs more), end with less
@@ -34,6 +34,19 @@ def _beginnings(task: str, steps: int, start: str, learner: LearnerConfig, envir
     """A stage on episodes as short as a rollout; what comes after them may get lost, and is for the next stage."""
     stage = _stage(task, steps, start, learner)
     return dataclasses.replace(stage, horizon=learner.rollout_steps, environments=environments)
+
+
+_WITH_THINGS = (
+    *("pen_reorient", "die_reorient", "die_reorient_p1", "die_reorient_p2"),
+    *("baoding_cw", "baoding_ccw", "baoding_hard", "baoding_harder", "object_relocate", "object_relocate_p1"),
+    "walk_to_point",
+)
+
+
+def _with_a_thing(task: str, steps: int) -> ExpertRecipe:
+    """A first training at 30 to 100 control steps a second: noise is correlated, or muscles would not follow it."""
+    learner = dataclasses.replace(_learner(0.97, (-0.7, -2.3)), noise_correlation=0.8)
+    return ExpertRecipe(task, steps=steps, environments=128, learner=learner)
 
 
 EXPERTS: dict[str, ExpertRecipe] = {
@@ -104,6 +117,7 @@ EXPERTS: dict[str, ExpertRecipe] = {
         "hand_little_reach", 512_000, "hand_index_reach_second", _learner(0.9, (-1.2, -3.0))
     ),
     "hand_little_reach": _stage("hand_little_reach", 640_000, "hand_little_reach_first", _learner(0.9, (-1.2, -3.3))),
+    **{name: _with_a_thing(name, 2_000_000) for name in _WITH_THINGS},
 }
 """By recipe. A stage starts from the newest run of the one before it, under ``runs/``."""
 
@@ -126,11 +140,47 @@ DISTILLATIONS: dict[str, DistillRecipe] = {
         ),
         steps=1_600_000,
     ),
+    # arXiv:2508.18066 has 54 environments: 2 per easy task, 4 and 6 for the balls, 6 for the object, 12 for walking.
+    "fourteen": DistillRecipe(
+        mixture=(
+            ("elbow_pose", 10),
+            ("hand_thumb_reach", 10),
+            ("hand_index_reach", 10),
+            ("hand_middle_reach", 10),
+            ("hand_ring_reach", 10),
+            ("hand_little_reach", 10),
+            ("pen_reorient", 10),
+            ("die_reorient", 10),
+            ("baoding_cw", 20),
+            ("baoding_ccw", 20),
+            ("baoding_hard", 30),
+            ("baoding_harder", 30),
+            ("object_relocate", 30),
+            ("walk_to_point", 60),
+        ),
+        steps=5_400_000,
+    ),
 }
+
+LOOPS: dict[str, LoopRecipe] = {
+    # The reference fine-tunes on these five; the other nine keep their experts. It distils again with a smaller step.
+    "arnold_full": LoopRecipe(
+        distillation=DISTILLATIONS["fourteen"],
+        super_experts=("elbow_pose", "die_reorient", "baoding_hard", "baoding_harder", "walk_to_point"),
+        finetuning=FinetuneRecipe(checkpoint="", task="", steps=2_000_000),
+        self_distillation=DistillRecipe(
+            mixture=(),
+            steps=1_080_000,
+            learner=dataclasses.replace(DISTILLATION_LEARNER, learning_rate=3e-4, final_learning_rate=1e-5),
+        ),
+    ),
+}
+"""Loops of several stages, run by `arnold distill NAME` as the distillations are."""
 
 BARS: dict[str, dict[str, float]] = {
     "quickstart": {"elbow_pose": 0.95, "finger_reach": 0.95, "hand_index_reach": 0.85},
     "nine": {task: 0.97 for task, _ in DISTILLATIONS["nine"].mixture},
+    "fourteen": {task: 0.85 for task, _ in DISTILLATIONS["fourteen"].mixture},
 }
 """By recipe and task: the share of the expert's solved-step fraction that the student is to reach."""
 
@@ -160,5 +210,5 @@ def distill_recipe(name: str) -> DistillRecipe:
         UserError: where none ships under that name, with the nearest match.
     """
     if name not in DISTILLATIONS:
-        raise UserError(f"unknown distillation recipe {name!r}; {did_you_mean(name, DISTILLATIONS)}")
+        raise UserError(f"unknown distillation recipe {name!r}; {did_you_mean(name, [*DISTILLATIONS, *LOOPS])}")
     return DISTILLATIONS[name]

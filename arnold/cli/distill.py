@@ -22,7 +22,7 @@ class Distill(TrainingOptions):
     """Distil experts into one transformer, evaluate it beside them, and write a report."""
 
     recipe: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")] = ""
-    """A recipe of `arnold list recipes`, such as quickstart."""
+    """A recipe of `arnold list recipes`: a distillation, such as quickstart, or a loop, such as arnold_full."""
 
     experts: Pairs = ()
     """Experts in place of the zoo's, TASK=POLICY."""
@@ -42,6 +42,8 @@ class Distill(TrainingOptions):
 
         if self.episodes < 0:
             raise UserError(f"--episodes is {self.episodes}; 0 or more is accepted")
+        if self._is_loop():
+            return self._run_loop()
         if self.resume:
             ended = training_run.resumed(self, ("recipe", "experts", "mixture", "steps", "preset", "seed", "set"))
         else:
@@ -49,6 +51,43 @@ class Distill(TrainingOptions):
             shares = ", ".join(f"{name} ({environments} environments)" for name, environments in recipe.mixture)
             note(f"distilling {shares} into one {recipe.preset} transformer, {recipe.steps:,} environment steps")
             ended = training_run.started(recipe, self.recipe, self.runs, self.physics)
+        if not ended.finished or not self.episodes:
+            return ended.done()
+        return ended.done(*self._evaluate_and_report(ended))
+
+    def _is_loop(self) -> bool:
+        from arnold.experiments.recipes import LOOPS
+        from arnold.staged import RECIPE_FILE
+
+        return self.recipe in LOOPS or bool(self.resume and (Path(self.resume) / RECIPE_FILE).is_file())
+
+    def _run_loop(self) -> Done:
+        """Every stage of a loop, then the evaluation and the report of its last."""
+        from datetime import UTC, datetime
+
+        from arnold.cli.overrides import with_settings
+        from arnold.cli.training_run import TrainingRun
+        from arnold.experiments.recipes import LOOPS
+        from arnold.staged import Loop
+
+        self.physics.check()
+        options = {"backend": self.physics.backend, "threads": self.physics.threads, "note": note}
+        of_stages = [flag for flag in ("experts", "mixture", "steps", "preset", "seed") if getattr(self, flag)]
+        if of_stages:
+            raise UserError(
+                f"a loop has several stages, so {', '.join(of_stages)} cannot be given for all; "
+                "write --set distillation.steps=..., --set finetuning.steps=..."
+            )
+        if self.resume:
+            if self.recipe or self.set:
+                raise UserError("--resume goes on with a loop as it was begun; leave the recipe and --set out")
+            loop = Loop.reopen(Path(self.resume), **options)
+        else:
+            recipe = with_settings(LOOPS[self.recipe], self.set)
+            folder = self.runs / self.recipe / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+            loop = Loop.begin(recipe, folder, **options)
+        note(f"the loop is in {loop.folder}; if it is stopped: arnold distill --resume {loop.folder}")
+        ended = TrainingRun(loop.run())
         if not ended.finished or not self.episodes:
             return ended.done()
         return ended.done(*self._evaluate_and_report(ended))

@@ -67,12 +67,17 @@ def _words() -> None:
 
 
 def _recipes() -> None:
-    from arnold.experiments.recipes import DISTILLATIONS, EXPERTS
+    from arnold.experiments.recipes import DISTILLATIONS, EXPERTS, LOOPS
 
     rows = [[name, "train", f"{r.steps:,}", f"{r.task}, {r.environments} environments"] for name, r in EXPERTS.items()]
     for name, recipe in DISTILLATIONS.items():
         mixture = ", ".join(f"{task} {environments}" for task, environments in recipe.mixture)
         rows.append([name, "distill", f"{recipe.steps:,}", f"{mixture}; {recipe.preset} transformer"])
+    for name, loop in LOOPS.items():
+        tuned = len(loop.super_experts)
+        steps = loop.distillation.steps + tuned * loop.finetuning.steps + loop.self_distillation.steps
+        what = f"{len(loop.distillation.mixture)} tasks distilled, {tuned} tuned by reward, distilled again"
+        rows.append([name, "distill", f"{steps:,}", what])
     show_table(["recipe", "command", "steps", "what"], rows)
 
 
