@@ -18,10 +18,11 @@ BENCHMARKS = {
     "physics": ("physics_speed", "measure_physics_speed", "environment steps beside raw MuJoCo and MyoSuite"),
     "policy": ("policy_speed", "measure_policy_speed", "the paper's transformer beside PyTorch"),
     "learning": ("learning_speed", "measure_learning_speed", "whole training iterations"),
+    "mixture": ("mixture_cost", "measure_mixture_cost", "the fourteen tasks in one iteration beside each alone"),
     "encoders": ("encoder_choice", "measure_encoder_choice", "quality against speed of granularity and encoder"),
     "limits": ("task_limits", "measure_task_limits", "what the hand reaches allow at best"),
 }
-SLOW = ("encoders", "limits")  # many minutes each, and not about speed: `all` leaves them out
+SLOW = ("mixture", "encoders", "limits")  # many minutes each: `all` leaves them out
 BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 
 
@@ -29,9 +30,7 @@ BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 class Bench:
     """Measure the speed of the physics, the policy or the learning on this machine."""
 
-    what: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="physics|policy|learning|encoders|limits|all")] = (
-        "all"
-    )
+    what: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar=f"{'|'.join(BENCHMARKS)}|all")] = "all"
     """What to measure; all is the first three."""
 
     write: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None

@@ -94,7 +94,7 @@ class Learner:
         self.optimiser = optax.chain(
             optax.clip_by_global_norm(config.gradient_clip), optax.adam(self.schedule, eps=1e-5)
         )
-        self._expert_params = {name: expert.params for name, expert in self.experts.items()}
+        self.expert_params = {name: expert.params for name, expert in self.experts.items()}
         self._begin = jax.jit(self._beginning)
         self._iterate = jax.jit(self._iteration)
 
@@ -143,7 +143,7 @@ class Learner:
         params_key, env_key, key = jax.random.split(key, 3)
         params = self.policy.init(params_key) if params is None else params
         statistics = self.policy.init_statistics() if statistics is None else statistics
-        return self._begin(params, statistics, env_key, key, self._expert_params)
+        return self._begin(params, statistics, env_key, key, self.expert_params)
 
     def _beginning(
         self, params: Any, statistics: ObservationStatistics, env_key: jax.Array, key: jax.Array, expert_params: Any
@@ -191,7 +191,11 @@ class Learner:
             step), ``<task>/episode_solved`` (solved steps / horizon of the episodes that ended; NaN where none did),
             the loss parts, ...
         """
-        return self._iterate(state, self._expert_params)
+        return self._iterate(state, self.expert_params)
+
+    def compiled(self, state: TrainState) -> jax.stages.Compiled:
+        """`train_iteration` compiled for states like ``state``, to be called with one and with `expert_params`."""
+        return self._iterate.lower(state, self.expert_params).compile()
 
     def _iteration(self, state: TrainState, expert_params: Any) -> tuple[TrainState, dict[str, jax.Array]]:
         key, rollout_key, shuffle_key = jax.random.split(state.key, 3)

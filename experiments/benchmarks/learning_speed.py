@@ -21,6 +21,7 @@ from arnold.policy.generalist import TransformerActorCritic
 from arnold.policy.mlp import MlpActorCritic
 from arnold.policy.presets import preset
 from arnold.tasks import Environment
+from arnold.vocab import TokenTable
 
 SCHEDULE_ITERATIONS = 1000  # the learning rate's schedule; it has no effect on speed
 
@@ -70,7 +71,8 @@ def _distillation(backend: str, threads: int | None) -> Learner:
     environments = [Environment(task, backend, threads) for task in mixture.tasks]
     tables = [(e.observation_table, e.action_table) for e in environments]
     policy = TransformerActorCritic.for_tasks(preset(recipe.preset), tables)
-    experts: dict[str, Expert] = {e.task.name: _untrained_expert(e) for e in environments}
+    named = zip(environments, tables, strict=True)
+    experts: dict[str, Expert] = {environment.task.name: untrained_expert(own) for environment, own in named}
     return Learner(policy, mixture, recipe.learner, SCHEDULE_ITERATIONS, experts, backend, threads)
 
 
@@ -83,8 +85,8 @@ def _expert_training(backend: str, threads: int | None) -> Learner:
     return Learner(policy, mixture, recipe.learner, SCHEDULE_ITERATIONS, backend=backend, threads=threads)
 
 
-def _untrained_expert(environment: Environment) -> PolicyExpert:
-    tables = (environment.observation_table, environment.action_table)
+def untrained_expert(tables: tuple[TokenTable, TokenTable]) -> PolicyExpert:
+    """An expert of the experts' size, for the task of these observation and action tables, with fresh weights."""
     policy = MlpActorCritic(*tables)
     return PolicyExpert(policy, (policy.init(jax.random.key(0)), policy.init_statistics()), tables)
 
