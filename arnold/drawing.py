@@ -1,6 +1,6 @@
 """Pictures of a training and of what a policy does with its muscles; each is written to a PNG file.
 
-Colours are two of Okabe and Ito's palette, which people with any kind of colour vision tell apart; activations use
+Colours are of Okabe and Ito's palette, which people with any kind of colour vision tell apart; activations use
 matplotlib's "cividis", which is even in lightness for them too.
 """
 
@@ -23,6 +23,7 @@ from arnold.episodes import Recording
 from arnold.evaluation import Comparison, Evaluation
 
 STUDENT, EXPERT, GREY = "#0072B2", "#D55E00", "#666666"
+COLOURS = (STUDENT, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # of policies side by side
 DPI = 130
 TITLE_SIZE, TEXT_SIZE = 10, 8.5  # points
 PANEL_INCHES = (3.3, 2.5)
@@ -121,6 +122,40 @@ def draw_episode(path: Path, student: Recording, expert: Recording | None) -> Pa
     for _, colour, recording in shown:
         _error_trace(below, recording, colour)
     below.set_xlabel("time (s)", fontsize=TEXT_SIZE)
+    return _written(figure, path)
+
+
+def draw_radar(path: Path, policies: Mapping[str, Sequence[Comparison]]) -> Path:
+    """Several policies on the same tasks, a spoke per task: steps solved over the expert's, or over the horizon.
+
+    Args:
+        path: the PNG file.
+        policies: by name, one comparison per task, in the same order.
+    """
+    figure = _figure(7.2, 6.0)
+    axis: Any = figure.add_subplot(projection="polar")
+    (first, *_) = policies.values()
+    angles = np.linspace(0.0, 2.0 * np.pi, len(first), endpoint=False)
+    relative = all(not math.isnan(c.relative) for comparisons in policies.values() for c in comparisons)
+    highest = 0.0
+    for number, (name, comparisons) in enumerate(policies.items()):
+        values = [c.relative if relative else c.student.solved_step_fraction for c in comparisons]
+        highest = max(highest, *values)
+        colour = COLOURS[number % len(COLOURS)]
+        axis.plot([*angles, angles[0]], [*values, values[0]], color=colour, linewidth=1.8, label=name)
+    if relative:
+        circle = np.linspace(0.0, 2.0 * np.pi, 200)
+        axis.plot(circle, np.ones_like(circle), color=EXPERT, linestyle="--", linewidth=1.2, label="expert")
+    axis.set_xticks(angles, [c.student.task for c in first], fontsize=TEXT_SIZE)
+    axis.set_theta_offset(np.pi / 2.0)
+    axis.set_theta_direction(-1)
+    axis.set_ylim(0.0, max(1.0, 1.05 * highest))
+    axis.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axis.tick_params(axis="y", labelsize=TEXT_SIZE, labelcolor=GREY)
+    axis.tick_params(axis="x", pad=12)
+    what = "steps solved, of the expert's" if relative else "steps solved / horizon"
+    axis.set_title(what, fontsize=TITLE_SIZE, pad=18)
+    figure.legend(loc="outside lower center", ncols=4, fontsize=TEXT_SIZE, frameon=False)
     return _written(figure, path)
 
 

@@ -190,6 +190,24 @@ def markdown_table(comparisons: Sequence[Comparison]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def side_by_side(policies: Mapping[str, Sequence[Comparison]]) -> str:
+    """A Markdown table of several policies on the same tasks: solved-step fractions, and shares of the experts'.
+
+    Args:
+        policies: by name, one comparison per task, in the same order.
+    """
+    names = list(policies)
+    lines = [f"| task | {' | '.join(names)} | expert |", "|---" * (len(names) + 2) + "|"]
+    for row in zip(*policies.values(), strict=True):
+        experts = [c.expert for c in row if c.expert is not None]
+        shares = [f" ({100 * c.relative:.1f} %)" if not math.isnan(c.relative) else "" for c in row]
+        cells = [shown_fraction(c.student) + share for c, share in zip(row, shares, strict=True)]
+        lines.append(
+            f"| {row[0].student.task} | {' | '.join(cells)} | {shown_fraction(experts[0]) if experts else ''} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
 def _or_none(figure: float) -> float | None:
     """JSON has no NaN: what is not known is null there, and empty in a table."""
     return None if math.isnan(figure) else figure

@@ -291,6 +291,21 @@ def test_an_evaluation_writes_json_csv_and_markdown_that_agree(expert: Path, arn
 
 
 @pytest.mark.train
+def test_policies_beside_one_another_come_in_one_table_and_one_picture(expert: Path, arnold: Command) -> None:
+    given = ("evaluate", "elbow_pose", "--tasks", TASK, "--episodes", "2", "--out", "results")
+    ended = arnold(*given, "--beside", expert, "--experts", f"{TASK}=elbow_pose")
+    assert ended.code == 0
+    assert [path.name for path in ended.paths][-3:] == ["comparison.md", "radar.png", "results"]
+    header, _, row = Path("results/comparison.md").read_text().splitlines()
+    assert header == f"| task | elbow_pose | {expert} | expert |"
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[0] == TASK
+    assert cells[1] == f"{cells[3]} (100.0 %)"
+    assert cells[2] != cells[1]
+    assert "given twice" in arnold(*given, "--beside", "elbow_pose").complaint
+
+
+@pytest.mark.train
 def test_the_seed_and_sampling_change_an_evaluation_and_repeating_does_not(expert: Path, arnold: Command) -> None:
     def rewards(*words: str) -> list[float]:
         ended = arnold("evaluate", expert, "--episodes", "2", "--out", "results", *words)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from arnold.cli.output import say, show_table
-from arnold.evaluation import Comparison, bar_lines, shown_fraction
+from arnold.evaluation import Comparison, bar_lines, shown_fraction, side_by_side
 
 
 def show_comparisons(comparisons: Sequence[Comparison], bars: Mapping[str, float] | None = None) -> None:
@@ -35,3 +36,22 @@ def show_comparisons(comparisons: Sequence[Comparison], bars: Mapping[str, float
     show_table(columns, rows, f"{len(comparisons[0].student.steps)} episodes per task; steps solved / horizon, ± 95 %")
     for line in bar_lines(comparisons, bars):
         say(line)
+
+
+def write_side_by_side(folder: Path, policies: Mapping[str, Sequence[Comparison]]) -> tuple[Path, ...]:
+    """Print several policies on the same tasks, and write comparison.md and radar.png.
+
+    Args:
+        folder: where to.
+        policies: by name, one comparison per task.
+    """
+    from arnold.checkpoints.durable import reported_writes, write_text
+    from arnold.drawing import draw_radar
+
+    tasks = [c.student.task for c in next(iter(policies.values()))]
+    columns = [[shown_fraction(c.student) for c in comparisons] for comparisons in policies.values()]
+    show_table(["task", *policies], [list(row) for row in zip(tasks, *columns, strict=True)], "steps solved / horizon")
+    path = folder / "comparison.md"
+    with reported_writes(folder):
+        write_text(path, side_by_side(policies))
+    return path, draw_radar(folder / "radar.png", policies)

@@ -13,6 +13,7 @@ from arnold.cli.output import Done, note
 from arnold.errors import UserError
 
 if TYPE_CHECKING:  # importing it imports JAX, which help and errors do not wait for
+    from arnold.evaluation import Comparison
     from arnold.saved_policy import SavedPolicy
 
 
@@ -25,6 +26,9 @@ class Evaluate:
 
     tasks: Names = ()
     """Tasks, task files, or a group ("fourteen", "nine"); the policy's own where not given."""
+
+    beside: Names = ()
+    """Other policies or runs, evaluated on the same tasks and shown in one table and one radar picture."""
 
     episodes: int = 200
     """Episodes per task."""
@@ -45,7 +49,7 @@ class Evaluate:
 
     def run(self) -> Done:
         """Evaluate, print the table, write it."""
-        from arnold.cli.comparing import show_comparisons
+        from arnold.cli.comparing import show_comparisons, write_side_by_side
         from arnold.cli.experts import experts_beside
         from arnold.cli.task_names import expand, own_tasks
         from arnold.evaluation import write_evaluation
@@ -58,22 +62,38 @@ class Evaluate:
             raise UserError(
                 f"the tasks of {self.policy!r} ({', '.join(saved.tasks)}) are not known here; name some with --tasks"
             )
+        others = {name: load(name) for name in self.beside}
+        if len(others) < len(self.beside) or self.policy in others:
+            raise UserError(f"a policy is given twice: {', '.join((self.policy, *self.beside))}; give each once")
         experts = experts_beside(saved, tasks, self.experts)
-        comparisons = evaluate_saved(
-            saved,
-            tasks,
-            experts,
-            episodes=self.episodes,
-            seed=self.seed,
-            deterministic=not self.sampled,
-            backend=self.physics.backend,
-            threads=self.physics.threads,
-            note=note,
-        )
+
+        def evaluated(policy: SavedPolicy, experts: dict[str, SavedPolicy]) -> list[Comparison]:
+            return evaluate_saved(
+                policy,
+                tasks,
+                experts,
+                episodes=self.episodes,
+                seed=self.seed,
+                deterministic=not self.sampled,
+                backend=self.physics.backend,
+                threads=self.physics.threads,
+                note=note,
+            )
+
+        comparisons = evaluated(saved, experts)
         show_comparisons(comparisons)
         folder = (self.out or self._folder(saved)).absolute()
         heading = {"policy": str(saved.source), "seed": self.seed, "deterministic": not self.sampled}
-        return Done((*write_evaluation(folder, comparisons, heading), folder))
+        written = write_evaluation(folder, comparisons, heading)
+        if others:
+            known = [c.expert for c in comparisons]  # seeds are the same, so experts need not run again
+            rows = {name: evaluated(policy, {}) for name, policy in others.items()}
+            beside = {
+                name: [dataclasses.replace(c, expert=expert) for c, expert in zip(row, known, strict=True)]
+                for name, row in rows.items()
+            }
+            written += write_side_by_side(folder, {self.policy: comparisons, **beside})
+        return Done((*written, folder))
 
     def _folder(self, saved: SavedPolicy) -> Path:
         from arnold.checkpoints.lookup import RUN_CHECKPOINTS
