@@ -13,6 +13,8 @@ from typing import Any
 from arnold.errors import UserError, did_you_mean
 from arnold.learning.config import LearnerConfig
 from arnold.policy.mlp import MlpConfig
+from arnold.policy.presets import preset
+from arnold.policy.transformer import TransformerConfig
 
 EXPERT_LEARNER = LearnerConfig(minibatches=8, log_std=(-0.7, -2.3))
 EXPERT_NETWORK = MlpConfig()
@@ -83,6 +85,9 @@ class DistillRecipe:
     preset: str = "small"
     """Size of the transformer: tiny, small or paper."""
 
+    network: TransformerConfig | None = None
+    """The network, where it is not the preset's: ``--set network.lags=6`` changes one choice of it (an ablation)."""
+
     start_from: str = ""
     """A generalist to go on from, in place of a fresh one of the preset; it grows by the words that it lacks."""
 
@@ -91,6 +96,11 @@ class DistillRecipe:
 
     seed: int = 1
     """Of parameters, goals, starts and noise."""
+
+    @property
+    def configuration(self) -> TransformerConfig:
+        """The network's configuration."""
+        return self.network or preset(self.preset)
 
     def __post_init__(self) -> None:
         for what, pairs in (("mixture", self.mixture), ("experts", self.experts)):
@@ -184,7 +194,8 @@ def from_json(data: dict[str, Any]) -> Recipe:
     for name in fields:
         if name not in known:
             raise UserError(f"{cls.__name__} has no field {name!r}; {did_you_mean(name, known)}")
-    parts: dict[str, Any] = {"learner": LearnerConfig, "network": MlpConfig}
+    network = MlpConfig if kind == "expert" else TransformerConfig
+    parts: dict[str, Any] = {"learner": LearnerConfig, "network": network}
     for name, nested in parts.items():
         if isinstance(fields.get(name), dict):
             fields[name] = nested(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields[name].items()})

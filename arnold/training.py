@@ -20,7 +20,6 @@ from arnold.learning.mixture import Mixture
 from arnold.policy import normaliser
 from arnold.policy.generalist import TransformerActorCritic
 from arnold.policy.mlp import MlpActorCritic
-from arnold.policy.presets import preset
 from arnold.recipe import DistillRecipe, ExpertRecipe, FinetuneRecipe, Recipe, from_json, to_json
 from arnold.runs import Run, training_time_s
 from arnold.saved_policy import SavedPolicy
@@ -202,7 +201,7 @@ def _prepare_distillation(recipe: DistillRecipe, backend: str, threads: int | No
     experts: dict[str, Expert] = {name: _expert(env, named.get(name, name)) for name, env in environments.items()}
     iterations = _iterations(recipe.steps, recipe.learner.rollout_steps, sum(n for _, n in mixture.shares))
     key, about = jax.random.key(recipe.seed), _about(recipe)
-    policy, begin = TransformerActorCritic.for_tasks(preset(recipe.preset), tables), {}
+    policy, begin = TransformerActorCritic.for_tasks(recipe.configuration, tables), {}
     if recipe.start_from:
         start = saved_policy.load(recipe.start_from)
         if not isinstance(start.policy, TransformerActorCritic):
@@ -223,7 +222,10 @@ def _expert(environment: Environment, checkpoint: str) -> PolicyExpert:
             f"no expert ships for task {checkpoint!r}; train one with `arnold train`, and give it with "
             f"--experts {checkpoint}=RUN (experts that ship: {', '.join(zoo_names()) or 'none'})"
         )
-    return saved_policy.load(checkpoint).expert(environment)
+    try:
+        return saved_policy.load(checkpoint).expert(environment)
+    except UserError as error:
+        raise UserError(f"{checkpoint!r} cannot be the expert of task {environment.task.name!r}: {error}") from error
 
 
 def _prepare_finetuning(recipe: FinetuneRecipe, backend: str, threads: int | None) -> Prepared:

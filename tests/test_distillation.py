@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,13 +14,15 @@ from probes import TWO_MUSCLES, Probe
 
 from arnold import saved_policy
 from arnold.checkpoints import save_checkpoint
+from arnold.cli.overrides import with_settings
 from arnold.errors import UserError
 from arnold.learning.config import LearnerConfig
 from arnold.learning.learner import TrainState
 from arnold.metric_log import read_rows
 from arnold.policy.generalist import TransformerActorCritic
 from arnold.policy.mlp import MlpActorCritic, MlpConfig
-from arnold.recipe import DistillRecipe, ExpertRecipe, FinetuneRecipe
+from arnold.policy.presets import preset
+from arnold.recipe import DistillRecipe, ExpertRecipe, FinetuneRecipe, from_json, to_json
 from arnold.tasks import Environment, Task, register_task, registry, task
 from arnold.training import prepare, resume_run, run_recipe
 from arnold.vocab import TokenTable
@@ -114,6 +117,26 @@ def test_a_distilled_policy_opens_again_with_what_it_was_trained_on(distilled):
 def test_a_mixture_without_an_expert_says_how_to_give_one():
     with pytest.raises(UserError, match=r"no expert ships for task 'pair'.*--experts pair=RUN"):
         prepare(DistillRecipe(mixture=(("pair", 4),), steps=1000, preset="tiny"), threads=1)
+
+
+def test_an_ablation_changes_one_choice_of_the_preset_s_network():
+    recipe = DistillRecipe(mixture=(("elbow_pose", 4),), steps=1000, preset="tiny")
+    ablated = with_settings(recipe, ("network.lags=3", "network.vocabulary=per_task", "learner.normalise_reward=false"))
+    assert ablated.configuration == dataclasses.replace(preset("tiny"), lags=3, vocabulary="per_task")
+    assert recipe.configuration == preset("tiny")
+    assert from_json(json.loads(json.dumps(to_json(ablated)))) == ablated
+    words = prepare(ablated, threads=1).learner.policy.vocabulary.words
+    assert all("@" in word for word in words[2:])
+    with pytest.raises(UserError, match=r"has no field 'lag'.*lags"):
+        with_settings(recipe, ("network.lag=3",))
+
+
+def test_an_expert_of_another_body_is_refused_by_name(distilled):
+    recipe = DistillRecipe(
+        mixture=(("elbow_pose", 4),), steps=1000, preset="tiny", experts=(("elbow_pose", distilled.experts["pair"]),)
+    )
+    with pytest.raises(UserError, match=r"pair_expert' cannot be the expert of task 'elbow_pose': .*tokens are not"):
+        prepare(recipe, threads=1)
 
 
 def test_fine_tuning_on_a_known_task_by_reward_adds_no_word(distilled):

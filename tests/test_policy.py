@@ -284,6 +284,38 @@ def test_a_small_policy_with_two_thousand_words_fits_a_12_mb_checkpoint():
     assert sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes)) < 12e6
 
 
+@pytest.mark.parametrize("granularity", ["scalar", "entity"])
+def test_ablated_vocabularies_share_what_they_say_they_share(granularity):
+    """Two bodies alike but for a muscle: by words they share muscles, atomically those alike, per task nothing."""
+    one, other = _body("left"), _body("left", muscles=4)
+    ids = {}
+    for vocabulary in ("shared", "atomic", "per_task"):
+        policy = TransformerActorCritic.for_tasks(_config(granularity, "full", vocabulary=vocabulary), [one, other])
+        bound = [policy.bind([tables]) for tables in (one, other)]
+        ids[vocabulary] = [{int(i) for i in np.asarray(b.action_words).ravel() if i} for b in bound]
+        widths = {b.action_words.shape[-1] for b in bound}
+        assert widths == ({1} if vocabulary == "atomic" else {4})
+        output = policy.apply(policy.init(jax.random.key(0)), policy.init_statistics(), bound[0], _values(1, 1, 2))
+        assert np.all(np.isfinite(output.mean))
+    assert ids["shared"][0] < ids["shared"][1]
+    assert len(ids["atomic"][0]) == 3
+    assert ids["atomic"][0] < ids["atomic"][1]
+    assert not ids["per_task"][0] & ids["per_task"][1]
+    observed = TransformerActorCritic.for_tasks(_config("scalar", "full", vocabulary="atomic"), [one])
+    (group,) = observed.bind([one]).groups
+    activations = [i for i, token in enumerate(one[0]) if token.quantity == ("activation",)]
+    driven = np.asarray(observed.bind([one]).action_words)[0, :, 0]
+    np.testing.assert_array_equal(np.asarray(group.words)[0, activations, 0], driven)
+
+
+def test_without_normalisation_the_statistics_are_not_read():
+    policy = TransformerActorCritic.for_tasks(_config("scalar", "full", normalise_observations=False), [LEFT])
+    params, ids, values = policy.init(jax.random.key(0)), policy.bind([LEFT]), _values(1, 1, 4)
+    seen = normaliser.update(policy.init_statistics(), ids.signature_ids, 5.0 * values + 3.0)
+    plain, after = (policy.apply(params, s, ids, values) for s in (policy.init_statistics(), seen))
+    np.testing.assert_array_equal(plain.mean, after.mean)
+
+
 @pytest.mark.parametrize("switches", [{"share_decoder": True, "shared_final_norm": True}, {"log_std_per_word": False}])
 def test_the_switches_leave_out_what_they_name(switches):
     policy = TransformerActorCritic.for_tasks(_config("scalar", "full", **switches), [LEFT])

@@ -39,6 +39,8 @@ def _changed(value: Any, path: list[str], text: str, whole: str) -> Any:
             f"--set {whole}: {type(value).__name__} has no field {path[0]!r}; {did_you_mean(path[0], names)}"
         )
     current = getattr(value, path[0])
+    if current is None and path[0] == "network":
+        current = value.configuration
     if len(path) > 1:
         if not dataclasses.is_dataclass(current):
             raise UserError(f"--set {whole}: {path[0]} is {current!r}, which has no fields of its own")

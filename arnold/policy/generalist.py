@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -52,7 +54,7 @@ class TransformerActorCritic:
     @classmethod
     def for_tasks(cls, config: TransformerConfig, tasks: Iterable[TaskTables]) -> TransformerActorCritic:
         """A policy that knows exactly the words, signatures and quantities of ``tasks``."""
-        words, signatures, quantities = _known_in(tasks)
+        words, signatures, quantities = _known_in(tasks, config.vocabulary)
         return cls(config, Vocabulary().grow(words), signatures, quantities)
 
     @property
@@ -79,11 +81,11 @@ class TransformerActorCritic:
         observations, actions = [task[0] for task in tasks], [task[1] for task in tasks]
         _require_equal("observation tokens", [len(table) for table in observations])
         _require_equal("muscles", [len(table) for table in actions])
-        self._require_known(observations, actions)
+        self._require_known(tasks)
         rows = [[self._signature_ids[signature] for signature in table.signatures] for table in observations]
         return TransformerTokenIds(
             signature_ids=jnp.asarray(np.array(rows, dtype=np.int32)),
-            action_words=self._word_ids(actions),
+            action_words=self._word_ids(actions, observations),
             groups=self._groups(observations) if self.config.granularity == "entity" else self._scalars(observations),
         )
 
@@ -98,13 +100,15 @@ class TransformerActorCritic:
         self, params: Any, statistics: ObservationStatistics, ids: TransformerTokenIds, values: jax.Array
     ) -> PolicyOutput:
         """Actions and values for raw token values (N, B, K, H >= lags), newest lag last. Pure; for use inside jit."""
-        normalised = normaliser.normalise(statistics, ids.signature_ids, normaliser.newest_lags(values, self.lags))
+        normalised = normaliser.newest_lags(values, self.lags)
+        if self.config.normalise_observations:
+            normalised = normaliser.normalise(statistics, ids.signature_ids, normalised)
         mean, log_std, value = nnx.merge(self._graph, params)(ids, normalised)
         return PolicyOutput(mean=mean, log_std=log_std, value=value)
 
     def grown(self, tasks: Iterable[TaskTables]) -> TransformerActorCritic:
         """The policy that also knows the words, signatures and quantities of ``tasks``; old ones keep their places."""
-        words, signatures, quantities = _known_in(tasks)
+        words, signatures, quantities = _known_in(tasks, self.config.vocabulary)
         return TransformerActorCritic(
             self.config,
             self.vocabulary.grow(words),
@@ -136,12 +140,11 @@ class TransformerActorCritic:
     def _build(self, key: jax.Array) -> TransformerModule:
         return TransformerModule(self.config, len(self.vocabulary), len(self.quantities), nnx.Rngs(key))
 
-    def _require_known(self, observations: Sequence[TokenTable], actions: Sequence[TokenTable]) -> None:
+    def _require_known(self, tasks: Sequence[TaskTables]) -> None:
         """Raise a :class:`UserError` that names what the policy lacks."""
-        words = [word for table in (*observations, *actions) for word in table.words]
-        unknown = [repr(word) for word in dict.fromkeys(words) if word not in self.vocabulary]
-        signatures = [signature for table in observations for signature in table.signatures]
-        unseen = [repr(" ".join(s)) for s in dict.fromkeys(signatures) if s not in self._signature_ids]
+        words, signatures, _ = _known_in(tasks, self.config.vocabulary)
+        unknown = [repr(word) for word in words if word not in self.vocabulary]
+        unseen = [repr(" ".join(s)) for s in signatures if s not in self._signature_ids]
         for what, lacking in (("words", unknown), ("tokens", unseen)):
             if lacking:
                 shown = ", ".join(lacking[:6]) + (", ..." if len(lacking) > 6 else "")
@@ -150,15 +153,17 @@ class TransformerActorCritic:
                     " grow it first (TransformerActorCritic.grow, or `arnold finetune`)"
                 )
 
-    def _word_ids(self, tables: Sequence[TokenTable]) -> jax.Array:
-        """int32 (N, K, W), padded to the longest token of all tables."""
-        return jnp.asarray(_padded([table.word_ids(self.vocabulary) for table in tables]))
+    def _word_ids(self, tables: Sequence[TokenTable], observations: Sequence[TokenTable]) -> jax.Array:
+        """int32 (N, K, W) of N tables of tasks with these observations, padded to the longest token of all."""
+        pairs = zip(tables, observations, strict=True)
+        said = [self._ids([token.words for token in table], observed) for table, observed in pairs]
+        return jnp.asarray(_padded(said))
 
     def _scalars(self, tables: Sequence[TokenTable]) -> tuple[GroupIds, ...]:
         """One group in which every scalar is a token of one quantity."""
         tasks, tokens = len(tables), len(tables[0])
         index = jnp.broadcast_to(jnp.arange(tokens, dtype=jnp.int32).reshape(1, -1, 1), (tasks, tokens, 1))
-        return (GroupIds(self._word_ids(tables), index, jnp.zeros((tasks, 1), jnp.int32)),)
+        return (GroupIds(self._word_ids(tables, tables), index, jnp.zeros((tasks, 1), jnp.int32)),)
 
     def _groups(self, tables: Sequence[TokenTable]) -> tuple[GroupIds, ...]:
         """The entity groups of N tables, task by task in the same order of groups."""
@@ -166,7 +171,9 @@ class TransformerActorCritic:
         _require_equal("entities by their quantities", [[group.index.shape for group in task] for task in per_task])
         return tuple(
             GroupIds(
-                words=jnp.asarray(_padded([self._entity_words(group.entities) for group in groups])),
+                words=jnp.asarray(
+                    _padded([self._ids(g.entities, table) for g, table in zip(groups, tables, strict=True)])
+                ),
                 index=jnp.asarray(np.stack([group.index for group in groups]).astype(np.int32)),
                 quantities=jnp.asarray(
                     np.array([[self._quantity_ids[q] for q in group.quantities] for group in groups], dtype=np.int32)
@@ -175,23 +182,43 @@ class TransformerActorCritic:
             for groups in zip(*per_task, strict=True)
         )
 
-    def _entity_words(self, entities: Sequence[Signature]) -> np.ndarray:
-        """int32 (E, W)."""
-        ids = [self.vocabulary.ids(entity) for entity in entities]
+    def _ids(self, things: Sequence[Signature], observed: TokenTable) -> np.ndarray:
+        """The ids of the words of tokens or entities of a task with this observation, int32 (E, W)."""
+        ids = [self.vocabulary.ids(_said(words, self.config.vocabulary, observed)) for words in things]
         padded = np.zeros((len(ids), max(map(len, ids))), dtype=np.int32)
         for row, words in enumerate(ids):
             padded[row, : len(words)] = words
         return padded
 
 
-def _known_in(tasks: Iterable[TaskTables]) -> tuple[tuple[str, ...], tuple[Signature, ...], tuple[Signature, ...]]:
+def _known_in(
+    tasks: Iterable[TaskTables], vocabulary: str
+) -> tuple[tuple[str, ...], tuple[Signature, ...], tuple[Signature, ...]]:
     """The words, signatures and quantities of some tasks, each once, in order of first appearance."""
     tables = list(tasks)
     observations = [table for table, _ in tables]
-    words = (word for pair in tables for table in pair for word in table.words)
+    things = [(token, pair[0]) for pair in tables for table in pair for token in table]
+    words = [word for token, observed in things for word in _said(token.words, vocabulary, observed)]
+    if vocabulary == "atomic":  # an entity token is named by its entity alone
+        words += [word for token, observed in things for word in _said(token.entity, vocabulary, observed)]
     signatures = (signature for table in observations for signature in table.signatures)
     quantities = (tuple(sorted(token.quantity)) for table in observations for token in table)
     return tuple(dict.fromkeys(words)), tuple(dict.fromkeys(signatures)), tuple(dict.fromkeys(quantities))
+
+
+def _said(words: Signature, vocabulary: str, observed: TokenTable) -> Signature:
+    """What the words of a token or entity are in a kind of vocabulary, for a task with this observation."""
+    if vocabulary == "atomic":
+        return ("+".join(sorted(words)),)
+    if vocabulary == "per_task":
+        return tuple(f"{word}@{_tag(observed)}" for word in words)
+    return words
+
+
+@functools.lru_cache(maxsize=256)
+def _tag(observed: TokenTable) -> str:
+    """Eight hex digits of an observation."""
+    return hashlib.sha256(repr(observed.signatures).encode()).hexdigest()[:8]
 
 
 def extend_tables(old: Any, fresh: Any) -> Any:

@@ -37,6 +37,7 @@ from arnold.policy.tokeniser import (
 
 GRANULARITIES = ("scalar", "entity")
 ENCODERS = ("full", "latent")
+VOCABULARIES = ("shared", "atomic", "per_task")
 VALUE_ID = 1
 """The id of the word ``value`` in every vocabulary."""
 
@@ -81,6 +82,13 @@ class TransformerConfig(JsonConfig):
     """Whether the muscles' queries see each other (the paper's). Its cost grows with the square of the muscles; without
     it each muscle's action is read from the memory alone."""
 
+    vocabulary: str = "shared"
+    """``shared``: tokens are sums of words that all tasks share. The paper's ablations: ``atomic``, each token (or
+    entity) is one word of its own; ``per_task``, every word is another one in each observation, so tasks share none."""
+
+    normalise_observations: bool = True
+    """Whether values are normalised by their signatures' statistics (an ablation of the paper's)."""
+
     share_decoder: bool = False
     """One stack of decoder layers for actions and value (an option of the reference)."""
 
@@ -103,6 +111,7 @@ class TransformerConfig(JsonConfig):
     def __post_init__(self) -> None:
         require_one_of("TransformerConfig.granularity", self.granularity, GRANULARITIES)
         require_one_of("TransformerConfig.encoder", self.encoder, ENCODERS)
+        require_one_of("TransformerConfig.vocabulary", self.vocabulary, VOCABULARIES)
         for name in ("width", "heads", "feedforward", "decoder_layers", "latents", "lags"):
             require_at_least(f"TransformerConfig.{name}", getattr(self, name), 1)
         require_at_least("TransformerConfig.layers", self.layers, 0)

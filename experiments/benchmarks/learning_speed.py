@@ -19,7 +19,6 @@ from arnold.learning.learner import Learner
 from arnold.learning.mixture import Mixture
 from arnold.policy.generalist import TransformerActorCritic
 from arnold.policy.mlp import MlpActorCritic
-from arnold.policy.presets import preset
 from arnold.tasks import Environment
 from arnold.vocab import TokenTable
 
@@ -70,7 +69,7 @@ def _distillation(backend: str, threads: int | None) -> Learner:
     mixture = Mixture.of(dict(recipe.mixture))
     environments = [Environment(task, backend, threads) for task in mixture.tasks]
     tables = [(e.observation_table, e.action_table) for e in environments]
-    policy = TransformerActorCritic.for_tasks(preset(recipe.preset), tables)
+    policy = TransformerActorCritic.for_tasks(recipe.configuration, tables)
     named = zip(environments, tables, strict=True)
     experts: dict[str, Expert] = {environment.task.name: untrained_expert(own) for environment, own in named}
     return Learner(policy, mixture, recipe.learner, SCHEDULE_ITERATIONS, experts, backend, threads)

@@ -23,7 +23,6 @@ from arnold.experts import Expert
 from arnold.learning.learner import Learner
 from arnold.learning.mixture import Mixture
 from arnold.policy.generalist import TransformerActorCritic
-from arnold.policy.presets import preset
 from arnold.recipe import DistillRecipe
 
 MEBIBYTE = 2**20
@@ -91,7 +90,7 @@ class _Compiled:
         # every policy knows all words, so that all are of one size
         bodies = [(goal, goal.compile()) for goal in Mixture.of(dict(recipe.mixture)).tasks]
         everything = [(goal.observation_table(body), body.action_table) for goal, body in bodies]
-        policy = TransformerActorCritic.for_tasks(preset(recipe.preset), everything)
+        policy = TransformerActorCritic.for_tasks(recipe.configuration, everything)
         tables = {goal.name: tables for (goal, _), tables in zip(bodies, everything, strict=True)}
         experts: dict[str, Expert] = {goal.name: untrained_expert(tables[goal.name]) for goal in mixture.tasks}
         learner = Learner(policy, mixture, recipe.learner, SCHEDULE_ITERATIONS, experts, backend, threads)
