@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from arnold import provenance
 from arnold.checkpoints import save_checkpoint, write_card
@@ -126,10 +128,29 @@ def card(run: Run, saved: SavedPolicy, comparisons: list[Comparison]) -> dict[st
         "machine": run.manifest["machine"],
         "made": saved.config.get("made"),
         "settings": settings,
+        "learning_curve": learning_curve(rows, saved.tasks),
         "versions": run.manifest.get("packages", {}),
         "evaluated_on": provenance.machine(),
         "evaluation": {c.student.task: _figures(c) for c in comparisons},
     }
+
+
+def learning_curve(rows: Sequence[Mapping[str, Any]], tasks: Sequence[str]) -> dict[str, float]:
+    """The share of solved steps in each tenth of a training, with its exploration, by the steps at the tenth's end.
+
+    Args:
+        rows: the run's metric rows.
+        tasks: whose shares are averaged.
+    """
+    tenths = [part for part in np.array_split(np.arange(len(rows)), min(10, len(rows))) if len(part)]
+    curve = {}
+    for part in tenths:
+        solved = [
+            rows[i][f"{task}/solved"] for i in part for task in tasks if rows[i].get(f"{task}/solved") is not None
+        ]
+        if solved:
+            curve[f"{rows[part[-1]]['step']:,}"] = round(float(np.mean(solved)), 4)
+    return curve
 
 
 def _figures(comparison: Comparison) -> dict[str, Any]:

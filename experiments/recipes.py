@@ -36,17 +36,16 @@ def _beginnings(task: str, steps: int, start: str, learner: LearnerConfig, envir
     return dataclasses.replace(stage, horizon=learner.rollout_steps, environments=environments)
 
 
-_WITH_THINGS = (
-    *("pen_reorient", "die_reorient", "die_reorient_p1", "die_reorient_p2"),
-    *("baoding_cw", "baoding_ccw", "baoding_hard", "baoding_harder", "object_relocate", "object_relocate_p1"),
-    "walk_to_point",
+_NOT_TRAINED_YET = (
+    *("die_reorient_p1", "die_reorient_p2", "baoding_cw", "baoding_ccw", "baoding_hard", "baoding_harder"),
+    *("object_relocate", "object_relocate_p1", "walk_to_point"),
 )
 
 
-def _with_a_thing(task: str, steps: int) -> ExpertRecipe:
-    """A first training at 30 to 100 control steps a second: noise is correlated, or muscles would not follow it."""
-    learner = dataclasses.replace(_learner(0.97, (-0.7, -2.3)), noise_correlation=0.8)
-    return ExpertRecipe(task, steps=steps, environments=128, learner=learner)
+def _with_a_thing(task: str, steps: int, start: str = "", noise: tuple[float, float] = (-0.7, -2.3)) -> ExpertRecipe:
+    """A training at 30 to 100 control steps a second: noise is correlated, or muscles would not follow it."""
+    learner = dataclasses.replace(_learner(0.97, noise), noise_correlation=0.8)
+    return dataclasses.replace(_stage(task, steps, start, learner), environments=128)
 
 
 EXPERTS: dict[str, ExpertRecipe] = {
@@ -117,7 +116,10 @@ EXPERTS: dict[str, ExpertRecipe] = {
         "hand_little_reach", 512_000, "hand_index_reach_second", _learner(0.9, (-1.2, -3.0))
     ),
     "hand_little_reach": _stage("hand_little_reach", 640_000, "hand_little_reach_first", _learner(0.9, (-1.2, -3.3))),
-    **{name: _with_a_thing(name, 2_000_000) for name in _WITH_THINGS},
+    "pen_reorient_first": _with_a_thing("pen_reorient", 2_000_000),
+    "pen_reorient": _with_a_thing("pen_reorient", 1_400_000, "pen_reorient_first", (-1.4, -2.8)),
+    "die_reorient": _with_a_thing("die_reorient", 1_600_000),
+    **{name: _with_a_thing(name, 2_000_000) for name in _NOT_TRAINED_YET},
 }
 """By recipe. A stage starts from the newest run of the one before it, under ``runs/``."""
 
