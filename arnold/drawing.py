@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
 from arnold.checkpoints.durable import reported_writes
@@ -122,6 +123,30 @@ def draw_episode(path: Path, student: Recording, expert: Recording | None) -> Pa
     for _, colour, recording in shown:
         _error_trace(below, recording, colour)
     below.set_xlabel("time (s)", fontsize=TEXT_SIZE)
+    return _written(figure, path)
+
+
+def draw_transfer(path: Path, curves: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> Path:
+    """A panel per task: its share of solved steps while it is learned by a generalist of other tasks, and from nothing.
+
+    Args:
+        path: the PNG file.
+        curves: by task, the metric rows of ``transferred`` and ``scratch``.
+    """
+    figure, axes = _grid(math.ceil(len(curves) / 2), min(len(curves), 2))
+    for axis, (task, rows) in zip(axes, curves.items(), strict=False):
+        for how, colour in (("transferred", STUDENT), ("scratch", EXPERT)):
+            _curve(axis, rows[how], f"{task}/solved", colour)
+        axis.set_title(task, loc="left", fontsize=TITLE_SIZE)
+        axis.set_ylim(bottom=0.0)
+        axis.yaxis.set_major_formatter(PercentFormatter(1.0))
+        axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axis.set_xlabel("environment steps", fontsize=TEXT_SIZE)
+    for axis in axes[len(curves) :]:
+        axis.set_visible(False)
+    handles = [Line2D([], [], color=STUDENT, linewidth=1.8), Line2D([], [], color=EXPERT, linewidth=1.8)]
+    names = ["after pretraining on other tasks", "from nothing"]
+    figure.legend(handles, names, loc="outside lower center", ncols=2, fontsize=TEXT_SIZE, frameon=False)
     return _written(figure, path)
 
 

@@ -169,6 +169,28 @@ class LoopRecipe:
                 )
 
 
+@dataclasses.dataclass(frozen=True)
+class TransferRecipe:
+    """What is learned faster by who knows other tasks: tasks held out of a distillation, with it and from nothing."""
+
+    pretraining: DistillRecipe
+    """The distillation of the other tasks."""
+
+    tasks: tuple[str, ...]
+    """The tasks held out."""
+
+    learning: DistillRecipe
+    """How each is learned, twice; its mixture and what it starts from are filled in."""
+
+    environments: int = 32
+    """Environments of each."""
+
+    def __post_init__(self) -> None:
+        known = [name for name, _ in self.pretraining.mixture if name in self.tasks]
+        if known:
+            raise UserError(f"TransferRecipe.tasks names {', '.join(known)}, which the pretraining has; hold it out")
+
+
 Recipe = ExpertRecipe | DistillRecipe | FinetuneRecipe
 RECIPE_KINDS: dict[str, type] = {"expert": ExpertRecipe, "distill": DistillRecipe, "finetune": FinetuneRecipe}
 

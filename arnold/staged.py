@@ -1,9 +1,9 @@
-"""Arnold's whole loop as one training of several stages that can be stopped and resumed anywhere.
+"""Trainings of several stages that can be stopped and resumed anywhere: Arnold's loop, and what transfers.
 
-::
+The loop::
 
     <folder>/
-      recipe.json                  the loop's recipe
+      recipe.json                  the recipe of the stages
       generalist/<run>             experts distilled into one transformer
       super_<task>/<run>           that transformer fine-tuned by reward on one task
       experts.json                 by task: what expert and super-expert solve, and which of them teaches
@@ -23,9 +23,11 @@ from typing import Any
 from arnold import saved_policy
 from arnold.checkpoints.durable import reported_writes
 from arnold.checkpoints.jsonfile import read_json, write_json
+from arnold.drawing import draw_transfer
 from arnold.errors import UserError
 from arnold.evaluation import Evaluator
-from arnold.recipe import DistillRecipe, FinetuneRecipe, LoopRecipe, Recipe, from_json, to_json
+from arnold.metric_log import read_rows
+from arnold.recipe import LoopRecipe, Recipe, TransferRecipe, from_json, to_json
 from arnold.runs import Run
 from arnold.tasks import Environment, task
 from arnold.training import Trained, resume_run, run_recipe, steps_per_iteration
@@ -34,8 +36,8 @@ RECIPE_FILE, EXPERTS_FILE = "recipe.json", "experts.json"
 
 
 @dataclasses.dataclass(frozen=True)
-class Loop:
-    """A loop in its folder.
+class Stages:
+    """Base of trainings of several stages, each a run in a folder of its own below one folder.
 
     Attributes:
         recipe: what it does.
@@ -44,59 +46,11 @@ class Loop:
         note: given a line as each stage begins.
     """
 
-    recipe: LoopRecipe
+    recipe: Any
     folder: Path
     backend: str = "native"
     threads: int | None = None
     note: Callable[[str], None] = lambda line: None
-
-    @classmethod
-    def begin(cls, recipe: LoopRecipe, folder: Path, **options: Any) -> Loop:
-        """A new loop.
-
-        Raises:
-            UserError: where the folder holds one already, or cannot be written.
-        """
-        if (folder / RECIPE_FILE).exists():
-            raise UserError(
-                f"{str(folder)!r} holds a loop already; go on with --resume {folder}, or name another folder"
-            )
-        with reported_writes(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / RECIPE_FILE, loop_to_json(recipe))
-        return cls(recipe, folder, **options)
-
-    @classmethod
-    def reopen(cls, folder: Path, **options: Any) -> Loop:
-        """A loop that was begun before.
-
-        Raises:
-            UserError: where the folder holds none.
-        """
-        if not (folder / RECIPE_FILE).is_file():
-            raise UserError(f"{str(folder)!r} holds no loop to resume: it has no {RECIPE_FILE}")
-        return cls(loop_from_json(read_json(folder / RECIPE_FILE, "the loop's recipe")), folder, **options)
-
-    def run(self) -> Trained:
-        """Every stage that is not done yet; stops early where one was asked to stop."""
-        first = self.recipe.distillation
-        generalist = self._stage("generalist", first)
-        if isinstance(generalist, Trained):
-            return generalist
-        tuned = {}
-        for name in self.recipe.super_experts:
-            tuning = dataclasses.replace(self.recipe.finetuning, checkpoint=str(generalist), task=name)
-            made = self._stage(f"super_{task(name).name}", tuning)
-            if isinstance(made, Trained):
-                return made
-            tuned[name] = str(made)
-        last = dataclasses.replace(
-            self.recipe.self_distillation,
-            mixture=self.recipe.self_distillation.mixture or first.mixture,
-            experts=tuple({**dict(first.experts), **self._better(tuned)}.items()),
-            start_from=str(generalist),
-        )
-        return self._train("self_distillation", last)
 
     def _stage(self, name: str, recipe: Recipe) -> Path | Trained:
         """The run of a stage that is done; or, where it was asked to stop, what it had come to."""
@@ -120,6 +74,34 @@ class Loop:
     def _runs(self, name: str) -> list[Path]:
         """The runs of a stage that have a checkpoint; one that was killed before its first is begun again."""
         return [path for path in sorted((self.folder / name).glob("*")) if _has_checkpoint(path)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Loop(Stages):
+    """Arnold's loop in its folder."""
+
+    recipe: LoopRecipe
+
+    def run(self) -> Trained:
+        """Every stage that is not done yet; stops early where one was asked to stop."""
+        first = self.recipe.distillation
+        generalist = self._stage("generalist", first)
+        if isinstance(generalist, Trained):
+            return generalist
+        tuned = {}
+        for name in self.recipe.super_experts:
+            tuning = dataclasses.replace(self.recipe.finetuning, checkpoint=str(generalist), task=name)
+            made = self._stage(f"super_{task(name).name}", tuning)
+            if isinstance(made, Trained):
+                return made
+            tuned[name] = str(made)
+        last = dataclasses.replace(
+            self.recipe.self_distillation,
+            mixture=self.recipe.self_distillation.mixture or first.mixture,
+            experts=tuple({**dict(first.experts), **self._better(tuned)}.items()),
+            start_from=str(generalist),
+        )
+        return self._train("self_distillation", last)
 
     def _better(self, tuned: dict[str, str]) -> dict[str, str]:
         """By task, the super-experts that solve more steps than the experts; measured once, and kept."""
@@ -149,6 +131,69 @@ class Loop:
         return evaluator(saved.params, saved.statistics, episodes=self.recipe.episodes).solved_step_fraction
 
 
+@dataclasses.dataclass(frozen=True)
+class Transfer(Stages):
+    """What pretraining is worth on tasks that were held out: each is learned from the generalist and from nothing.
+
+    The stages are ``pretrained``, and ``<task>_transferred`` and ``<task>_scratch`` of each task; ``transfer.png`` has
+    their learning curves.
+    """
+
+    recipe: TransferRecipe
+
+    def run(self) -> Trained | Path:
+        """Every stage that is not done yet, then the picture; what a stage came to where it was asked to stop."""
+        pretrained = self._stage("pretrained", self.recipe.pretraining)
+        if isinstance(pretrained, Trained):
+            return pretrained
+        curves: dict[str, dict[str, list[dict[str, Any]]]] = {}
+        for name in self.recipe.tasks:
+            for how, start in (("transferred", str(pretrained)), ("scratch", "")):
+                mixture = ((name, self.recipe.environments),)
+                tuning = dataclasses.replace(self.recipe.learning, mixture=mixture, start_from=start)
+                made = self._stage(f"{name}_{how}", tuning)
+                if isinstance(made, Trained):
+                    return made
+                curves.setdefault(name, {})[how] = read_rows(made / "metrics.jsonl")
+        return draw_transfer(self.folder / "transfer.png", curves)
+
+
+def begin(recipe: LoopRecipe | TransferRecipe, folder: Path, **options: Any) -> Loop | Transfer:
+    """A new training of several stages in ``folder``.
+
+    Args:
+        recipe: of the stages.
+        folder: made if missing.
+        options: ``backend``, ``threads``, ``note``.
+
+    Raises:
+        UserError: where the folder holds one already, or cannot be written.
+    """
+    if (folder / RECIPE_FILE).exists():
+        raise UserError(f"{str(folder)!r} holds stages already; go on with --resume {folder}, or name another folder")
+    with reported_writes(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / RECIPE_FILE, staged_to_json(recipe))
+    return _opened(recipe, folder, options)
+
+
+def reopen(folder: Path, **options: Any) -> Loop | Transfer:
+    """The stages that were begun in ``folder``; ``options`` as for :func:`begin`.
+
+    Raises:
+        UserError: where the folder holds none.
+    """
+    if not (folder / RECIPE_FILE).is_file():
+        raise UserError(f"{str(folder)!r} holds no stages to resume: it has no {RECIPE_FILE}")
+    return _opened(staged_from_json(read_json(folder / RECIPE_FILE, "the recipe of the stages")), folder, options)
+
+
+def _opened(recipe: LoopRecipe | TransferRecipe, folder: Path, options: dict[str, Any]) -> Loop | Transfer:
+    if isinstance(recipe, LoopRecipe):
+        return Loop(recipe=recipe, folder=folder, **options)
+    return Transfer(recipe=recipe, folder=folder, **options)
+
+
 def _has_checkpoint(path: Path) -> bool:
     try:
         return Run.open(path).latest() is not None
@@ -156,29 +201,22 @@ def _has_checkpoint(path: Path) -> bool:
         return False
 
 
-def loop_to_json(recipe: LoopRecipe) -> dict[str, Any]:
-    """A loop's recipe as JSON values."""
-    stages = ("distillation", "finetuning", "self_distillation")
-    return {
-        **{stage: to_json(getattr(recipe, stage)) for stage in stages},
-        "super_experts": list(recipe.super_experts),
-        "episodes": recipe.episodes,
-    }
+def staged_to_json(recipe: LoopRecipe | TransferRecipe) -> dict[str, Any]:
+    """A recipe of stages as JSON values."""
+    fields = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
+    return {name: to_json(v) if dataclasses.is_dataclass(v) else v for name, v in fields.items()}
 
 
-def loop_from_json(data: dict[str, Any]) -> LoopRecipe:
-    """The recipe that `loop_to_json` wrote.
+def staged_from_json(data: dict[str, Any]) -> LoopRecipe | TransferRecipe:
+    """The recipe that `staged_to_json` wrote.
 
     Raises:
-        UserError: a stage is missing or of another kind.
+        UserError: fields are missing or of another kind.
     """
+    cls: type[LoopRecipe | TransferRecipe] = TransferRecipe if "pretraining" in data else LoopRecipe
     try:
-        first, tuning, last = (from_json(data[s]) for s in ("distillation", "finetuning", "self_distillation"))
-        tasks, episodes = tuple(data["super_experts"]), int(data["episodes"])
+        fields: dict[str, Any] = {name: from_json(v) if isinstance(v, dict) else v for name, v in data.items()}
+        recipe = cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"this is not the recipe of a loop: {type(error).__name__}: {error}") from error
-    if not (
-        isinstance(first, DistillRecipe) and isinstance(tuning, FinetuneRecipe) and isinstance(last, DistillRecipe)
-    ):
-        raise UserError("this is not the recipe of a loop: its stages are of other kinds")
-    return LoopRecipe(first, tasks, tuning, last, episodes)
+        raise UserError(f"this is not a recipe of stages: {type(error).__name__}: {error}") from error
+    return recipe

@@ -1,6 +1,6 @@
 """The recipes that ship, by name.
 
-`arnold train NAME` runs an expert's, `arnold distill NAME` a distillation's or a loop's.
+`arnold train NAME` runs an expert's, `arnold distill NAME` a distillation's or one of several stages.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import dataclasses
 
 from arnold.errors import UserError, did_you_mean
 from arnold.learning.config import LearnerConfig
-from arnold.recipe import DISTILLATION_LEARNER, DistillRecipe, ExpertRecipe, FinetuneRecipe, LoopRecipe
+from arnold.recipe import DISTILLATION_LEARNER, DistillRecipe, ExpertRecipe, FinetuneRecipe, LoopRecipe, TransferRecipe
 
 # A fingertip is brought to its target in a few control steps and held there. What separates good from very good is
 # those few steps, so the later stages discount more (a step saved at the beginning then weighs more), end with less
@@ -164,7 +164,9 @@ DISTILLATIONS: dict[str, DistillRecipe] = {
     ),
 }
 
-LOOPS: dict[str, LoopRecipe] = {
+_HELD_OUT = ("pen_reorient", "die_reorient", "hand_middle_reach", "hand_little_reach")
+
+STAGED: dict[str, LoopRecipe | TransferRecipe] = {
     # The reference fine-tunes on these five; the other nine keep their experts. It distils again with a smaller step.
     "arnold_full": LoopRecipe(
         distillation=DISTILLATIONS["fourteen"],
@@ -176,8 +178,23 @@ LOOPS: dict[str, LoopRecipe] = {
             learner=dataclasses.replace(DISTILLATION_LEARNER, learning_rate=3e-4, final_learning_rate=1e-5),
         ),
     ),
+    # The reference's: ten tasks, then 32 environments of each held-out task, by OBC and PPO in one loss.
+    "transfer": TransferRecipe(
+        pretraining=DistillRecipe(
+            mixture=tuple(share for share in DISTILLATIONS["fourteen"].mixture if share[0] not in _HELD_OUT),
+            steps=4_600_000,
+        ),
+        tasks=_HELD_OUT,
+        learning=DistillRecipe(
+            mixture=(),
+            steps=400_000,
+            learner=dataclasses.replace(
+                DISTILLATION_LEARNER, regime="obc_ppo", value=0.5, learning_rate=5e-4, final_learning_rate=1e-5
+            ),
+        ),
+    ),
 }
-"""Loops of several stages, run by `arnold distill NAME` as the distillations are."""
+"""Trainings of several stages, run by `arnold distill NAME` as the distillations are."""
 
 BARS: dict[str, dict[str, float]] = {
     "quickstart": {"elbow_pose": 0.95, "finger_reach": 0.95, "hand_index_reach": 0.85},
@@ -212,5 +229,5 @@ def distill_recipe(name: str) -> DistillRecipe:
         UserError: where none ships under that name, with the nearest match.
     """
     if name not in DISTILLATIONS:
-        raise UserError(f"unknown distillation recipe {name!r}; {did_you_mean(name, [*DISTILLATIONS, *LOOPS])}")
+        raise UserError(f"unknown distillation recipe {name!r}; {did_you_mean(name, [*DISTILLATIONS, *STAGED])}")
     return DISTILLATIONS[name]

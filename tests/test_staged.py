@@ -11,11 +11,11 @@ import pytest
 from arnold import saved_policy, staged
 from arnold.checkpoints import save_checkpoint
 from arnold.errors import UserError
-from arnold.experiments.recipes import LOOPS, expert_recipe
+from arnold.experiments.recipes import STAGED, expert_recipe
 from arnold.learning.config import LearnerConfig
 from arnold.policy.mlp import MlpActorCritic, MlpConfig
-from arnold.recipe import DistillRecipe, FinetuneRecipe, LoopRecipe
-from arnold.staged import Loop, loop_from_json, loop_to_json
+from arnold.recipe import DistillRecipe, FinetuneRecipe, LoopRecipe, TransferRecipe
+from arnold.staged import Loop, Transfer, staged_from_json, staged_to_json
 from arnold.tasks import Environment, task
 
 pytestmark = pytest.mark.train
@@ -49,7 +49,7 @@ def loop(tmp_path_factory):
         episodes=4,
     )
     folder, said, finished = root / "whole", [], staged.run_recipe
-    begun = Loop.begin(recipe, folder, threads=1, note=said.append)
+    begun = staged.begin(recipe, folder, threads=1, note=said.append)
 
     def interrupted(stage_recipe, name, **options):
         if name == "self_distillation":
@@ -62,7 +62,7 @@ def loop(tmp_path_factory):
         with pytest.raises(KeyboardInterrupt):
             begun.run()
         patch.setattr(staged, "run_recipe", finished)
-        trained = Loop.reopen(folder, threads=1, note=said.append).run()
+        trained = staged.reopen(folder, threads=1, note=said.append).run()
     return recipe, folder, said, trained
 
 
@@ -92,7 +92,7 @@ def test_the_better_of_expert_and_super_expert_teaches_in_the_end(loop, tmp_path
     assert experts["finger_pose"] == dict(recipe.distillation.experts)["finger_pose"]
     monkeypatch.setattr(Loop, "_solved", lambda self, name, policy: 0.25 if policy == "worse" else 0.5)
     asked: list[str] = []
-    compared = Loop(recipe, tmp_path, note=asked.append)
+    compared = Loop(recipe=recipe, folder=tmp_path, note=asked.append)
     assert compared._better({"elbow_pose": "worse", "finger_pose": "better"}) == {}  # a draw changes nothing
     assert compared._better({"elbow_pose": "worse", "finger_pose": "better"}) == {}
     assert len(asked) == 2, "a comparison that was made is kept"
@@ -116,23 +116,57 @@ def test_self_distillation_goes_on_from_the_generalist(loop):
 
 
 def test_a_loop_s_recipe_is_read_back_as_it_was_written():
-    for recipe in LOOPS.values():
-        assert loop_from_json(json.loads(json.dumps(loop_to_json(recipe)))) == recipe
+    for recipe in STAGED.values():
+        assert staged_from_json(json.loads(json.dumps(staged_to_json(recipe)))) == recipe
 
 
 def test_folders_and_recipes_that_do_not_fit_are_refused(loop, tmp_path):
     recipe, folder, _, _ = loop
-    with pytest.raises(UserError, match="holds a loop already; go on with --resume"):
-        Loop.begin(recipe, folder)
-    with pytest.raises(UserError, match=r"holds no loop to resume: it has no recipe.json"):
-        Loop.reopen(tmp_path)
+    with pytest.raises(UserError, match="holds stages already; go on with --resume"):
+        staged.begin(recipe, folder)
+    with pytest.raises(UserError, match=r"holds no stages to resume: it has no recipe.json"):
+        staged.reopen(tmp_path)
     with pytest.raises(UserError, match=r"super_experts names 'elbow_pos'.*elbow_pose"):
         dataclasses.replace(recipe, super_experts=("elbow_pos",))
     (tmp_path / "recipe.json").write_text('{"super_experts": []}')
-    with pytest.raises(UserError, match="not the recipe of a loop"):
-        Loop.reopen(tmp_path)
+    with pytest.raises(UserError, match="not a recipe of stages"):
+        staged.reopen(tmp_path)
 
 
 def test_every_task_of_the_loop_has_a_recipe_for_its_expert():
-    for name, _ in LOOPS["arnold_full"].distillation.mixture:
+    for name, _ in STAGED["arnold_full"].distillation.mixture:
         assert expert_recipe(name).task == name
+
+
+def test_what_transfers_is_learned_twice_and_drawn(tmp_path, monkeypatch):
+    """Stages are stood in for by runs of written metrics: which recipes they are given is what is looked at."""
+    distillation = DistillRecipe(mixture=(("elbow_pose", 4),), steps=100, preset="tiny")
+    recipe = TransferRecipe(
+        distillation, ("finger_pose", "finger_reach"), dataclasses.replace(distillation, mixture=())
+    )
+    given = {}
+
+    def stage(self, name, stage_recipe):
+        given[name] = stage_recipe
+        folder = self.folder / name
+        folder.mkdir()
+        learned = name.rpartition("_")[0]
+        rows = [{"step": 10 * i, f"{learned}/solved": 0.1 * i} for i in range(5)]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return folder
+
+    monkeypatch.setattr(Transfer, "_stage", stage)
+    picture = staged.begin(recipe, tmp_path / "transfer").run()
+    assert picture == tmp_path / "transfer/transfer.png"
+    assert picture.stat().st_size > 5000
+    assert list(given) == [
+        "pretrained",
+        *(f"{name}_{how}" for name in recipe.tasks for how in ("transferred", "scratch")),
+    ]
+    for name in recipe.tasks:
+        transferred, scratch = given[f"{name}_transferred"], given[f"{name}_scratch"]
+        assert transferred.start_from == str(tmp_path / "transfer/pretrained")
+        assert transferred.mixture == ((name, 32),)
+        assert scratch == dataclasses.replace(transferred, start_from="")
+    with pytest.raises(UserError, match="tasks names elbow_pose, which the pretraining has"):
+        dataclasses.replace(recipe, tasks=("elbow_pose",))

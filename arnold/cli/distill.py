@@ -42,8 +42,8 @@ class Distill(TrainingOptions):
 
         if self.episodes < 0:
             raise UserError(f"--episodes is {self.episodes}; 0 or more is accepted")
-        if self._is_loop():
-            return self._run_loop()
+        if self._is_staged():
+            return self._run_staged()
         if self.resume:
             ended = training_run.resumed(self, ("recipe", "experts", "mixture", "steps", "preset", "seed", "set"))
         else:
@@ -55,40 +55,43 @@ class Distill(TrainingOptions):
             return ended.done()
         return ended.done(*self._evaluate_and_report(ended))
 
-    def _is_loop(self) -> bool:
-        from arnold.experiments.recipes import LOOPS
+    def _is_staged(self) -> bool:
+        from arnold.experiments.recipes import STAGED
         from arnold.staged import RECIPE_FILE
 
-        return self.recipe in LOOPS or bool(self.resume and (Path(self.resume) / RECIPE_FILE).is_file())
+        return self.recipe in STAGED or bool(self.resume and (Path(self.resume) / RECIPE_FILE).is_file())
 
-    def _run_loop(self) -> Done:
-        """Every stage of a loop, then the evaluation and the report of its last."""
+    def _run_staged(self) -> Done:
+        """Every stage; then the evaluation and report of a loop's last, or the picture of what transferred."""
         from datetime import UTC, datetime
 
+        from arnold import staged
         from arnold.cli.overrides import with_settings
         from arnold.cli.training_run import TrainingRun
-        from arnold.experiments.recipes import LOOPS
-        from arnold.staged import Loop
+        from arnold.experiments.recipes import STAGED
 
         self.physics.check()
         options = {"backend": self.physics.backend, "threads": self.physics.threads, "note": note}
-        of_stages = [flag for flag in ("experts", "mixture", "steps", "preset", "seed") if getattr(self, flag)]
-        if of_stages:
+        of_one = [flag for flag in ("experts", "mixture", "steps", "preset", "seed") if getattr(self, flag)]
+        if of_one:
+            stages = [field.name for field in dataclasses.fields(STAGED[self.recipe or "arnold_full"])]
             raise UserError(
-                f"a loop has several stages, so {', '.join(of_stages)} cannot be given for all; "
-                "write --set distillation.steps=..., --set finetuning.steps=..."
+                f"this recipe has several stages, so {', '.join(of_one)} cannot be given for all of them; "
+                f"write --set STAGE.field=value, with a stage of {', '.join(stages)}"
             )
         if self.resume:
             if self.recipe or self.set:
-                raise UserError("--resume goes on with a loop as it was begun; leave the recipe and --set out")
-            loop = Loop.reopen(Path(self.resume), **options)
+                raise UserError("--resume goes on with the stages as they were begun; leave the recipe and --set out")
+            stages_here = staged.reopen(Path(self.resume), **options)
         else:
-            recipe = with_settings(LOOPS[self.recipe], self.set)
             folder = self.runs / self.recipe / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-            loop = Loop.begin(recipe, folder, **options)
-        note(f"the loop is in {loop.folder}; if it is stopped: arnold distill --resume {loop.folder}")
-        ended = TrainingRun(loop.run())
-        if not ended.finished or not self.episodes:
+            stages_here = staged.begin(with_settings(STAGED[self.recipe], self.set), folder, **options)
+        note(f"the stages are in {stages_here.folder}; if stopped: arnold distill --resume {stages_here.folder}")
+        made = stages_here.run()
+        if isinstance(made, Path):
+            return Done((made, stages_here.folder))
+        ended = TrainingRun(made)
+        if not ended.finished or not self.episodes or isinstance(stages_here, staged.Transfer):
             return ended.done()
         return ended.done(*self._evaluate_and_report(ended))
 

@@ -67,16 +67,22 @@ def _words() -> None:
 
 
 def _recipes() -> None:
-    from arnold.experiments.recipes import DISTILLATIONS, EXPERTS, LOOPS
+    from arnold.experiments.recipes import DISTILLATIONS, EXPERTS, STAGED
+    from arnold.recipe import LoopRecipe
 
     rows = [[name, "train", f"{r.steps:,}", f"{r.task}, {r.environments} environments"] for name, r in EXPERTS.items()]
     for name, recipe in DISTILLATIONS.items():
         mixture = ", ".join(f"{task} {environments}" for task, environments in recipe.mixture)
         rows.append([name, "distill", f"{recipe.steps:,}", f"{mixture}; {recipe.preset} transformer"])
-    for name, loop in LOOPS.items():
-        tuned = len(loop.super_experts)
-        steps = loop.distillation.steps + tuned * loop.finetuning.steps + loop.self_distillation.steps
-        what = f"{len(loop.distillation.mixture)} tasks distilled, {tuned} tuned by reward, distilled again"
+    for name, staged in STAGED.items():
+        if isinstance(staged, LoopRecipe):
+            tuned = len(staged.super_experts)
+            steps = staged.distillation.steps + tuned * staged.finetuning.steps + staged.self_distillation.steps
+            what = f"{len(staged.distillation.mixture)} tasks distilled, {tuned} tuned by reward, distilled again"
+        else:
+            held_out = len(staged.tasks)
+            steps = staged.pretraining.steps + 2 * held_out * staged.learning.steps
+            what = f"{len(staged.pretraining.mixture)} tasks distilled, {held_out} others learned with and without them"
         rows.append([name, "distill", f"{steps:,}", what])
     show_table(["recipe", "command", "steps", "what"], rows)
 
