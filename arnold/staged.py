@@ -216,7 +216,8 @@ def staged_from_json(data: dict[str, Any]) -> LoopRecipe | TransferRecipe:
     cls: type[LoopRecipe | TransferRecipe] = TransferRecipe if "pretraining" in data else LoopRecipe
     try:
         fields: dict[str, Any] = {name: from_json(v) if isinstance(v, dict) else v for name, v in data.items()}
-        recipe = cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
+        arguments: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+        recipe = cls(**arguments)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"this is not a recipe of stages: {type(error).__name__}: {error}") from error
     return recipe
