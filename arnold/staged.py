@@ -203,8 +203,8 @@ def _has_checkpoint(path: Path) -> bool:
 
 def staged_to_json(recipe: LoopRecipe | TransferRecipe) -> dict[str, Any]:
     """A recipe of stages as JSON values."""
-    fields = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
-    return {name: to_json(v) if dataclasses.is_dataclass(v) else v for name, v in fields.items()}
+    fields: dict[str, Any] = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
+    return {name: v if isinstance(v, int | tuple) else to_json(v) for name, v in fields.items()}
 
 
 def staged_from_json(data: dict[str, Any]) -> LoopRecipe | TransferRecipe:
