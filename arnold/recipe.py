@@ -167,6 +167,18 @@ class LoopRecipe:
                 raise UserError(
                     f"LoopRecipe.super_experts names {name!r}, which is not distilled; {did_you_mean(name, names)}"
                 )
+        if self.episodes < 1:
+            raise UserError(f"LoopRecipe.episodes is {self.episodes}; at least 1 is accepted")
+
+    @property
+    def stages(self) -> tuple[DistillRecipe | FinetuneRecipe, ...]:
+        """The kinds of stages, as far as they are known beforehand."""
+        mixture = self.self_distillation.mixture or self.distillation.mixture
+        return self.distillation, self.finetuning, dataclasses.replace(self.self_distillation, mixture=mixture)
+
+    def with_experts(self, experts: tuple[tuple[str, str], ...]) -> LoopRecipe:
+        """The recipe with (task, checkpoint) experts in place of the zoo's."""
+        return dataclasses.replace(self, distillation=dataclasses.replace(self.distillation, experts=experts))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,6 +201,43 @@ class TransferRecipe:
         known = [name for name, _ in self.pretraining.mixture if name in self.tasks]
         if known:
             raise UserError(f"TransferRecipe.tasks names {', '.join(known)}, which the pretraining has; hold it out")
+        if self.environments < 1 or not self.tasks:
+            raise UserError(
+                f"TransferRecipe has {len(self.tasks)} tasks with {self.environments} environments each; "
+                "at least 1 of both is accepted"
+            )
+
+    @property
+    def stages(self) -> tuple[DistillRecipe, ...]:
+        """The kinds of stages, as far as they are known beforehand."""
+        return self.pretraining, *(self.learning_of(name, "") for name in self.tasks)
+
+    def learning_of(self, task: str, start: str) -> DistillRecipe:
+        """How one of the tasks is learned, by a network like the pretraining's."""
+        return dataclasses.replace(
+            self.learning,
+            mixture=((task, self.environments),),
+            experts=tuple(pair for pair in self.learning.experts if pair[0] == task),
+            start_from=start,
+            preset=self.pretraining.preset,
+            network=self.pretraining.network,
+        )
+
+    def with_experts(self, experts: tuple[tuple[str, str], ...]) -> TransferRecipe:
+        """The recipe with (task, checkpoint) experts in place of the zoo's."""
+        pretrained = [name for name, _ in self.pretraining.mixture]
+        unknown = [name for name, _ in experts if name not in (*pretrained, *self.tasks)]
+        if unknown:
+            raise UserError(
+                f"an expert was given for task {unknown[0]!r}; {did_you_mean(unknown[0], [*pretrained, *self.tasks])}"
+            )
+        before = tuple(pair for pair in experts if pair[0] in pretrained)
+        after = tuple(pair for pair in experts if pair[0] in self.tasks)
+        return dataclasses.replace(
+            self,
+            pretraining=dataclasses.replace(self.pretraining, experts=before),
+            learning=dataclasses.replace(self.learning, experts=after),
+        )
 
 
 Recipe = ExpertRecipe | DistillRecipe | FinetuneRecipe

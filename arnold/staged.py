@@ -23,12 +23,13 @@ from typing import Any
 from arnold import saved_policy
 from arnold.checkpoints.durable import reported_writes
 from arnold.checkpoints.jsonfile import read_json, write_json
+from arnold.checkpoints.lookup import RUN_CHECKPOINTS
+from arnold.checkpoints.series import numbered
 from arnold.drawing import draw_transfer
 from arnold.errors import UserError
 from arnold.evaluation import Evaluator
 from arnold.metric_log import read_rows
 from arnold.recipe import LoopRecipe, Recipe, TransferRecipe, from_json, to_json
-from arnold.runs import Run
 from arnold.tasks import Environment, task
 from arnold.training import Trained, resume_run, run_recipe, steps_per_iteration
 
@@ -60,7 +61,8 @@ class Stages:
                 self.note(f"stage {name}: done")
                 return path
         trained = self._train(name, recipe)
-        return trained.run.path if trained.ended.finished else trained
+        ended = trained.ended
+        return trained.run.path if ended.finished and not ended.asked_to_stop else trained
 
     def _train(self, name: str, recipe: Recipe) -> Trained:
         """Begin a stage, or go on with it."""
@@ -72,8 +74,11 @@ class Stages:
         return run_recipe(recipe, name, root=self.folder, **options)
 
     def _runs(self, name: str) -> list[Path]:
-        """The runs of a stage that have a checkpoint; one that was killed before its first is begun again."""
-        return [path for path in sorted((self.folder / name).glob("*")) if _has_checkpoint(path)]
+        """The runs of a stage that have a checkpoint; one that was killed before its first is begun again.
+
+        A checkpoint that is damaged is an error when it is opened: hours of work are not done again without a word.
+        """
+        return [path for path in sorted((self.folder / name).glob("*")) if numbered(path / RUN_CHECKPOINTS)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +103,8 @@ class Loop(Stages):
         last = dataclasses.replace(
             self.recipe.self_distillation,
             mixture=self.recipe.self_distillation.mixture or first.mixture,
+            preset=first.preset,
+            network=first.network,
             experts=tuple({**dict(first.experts), **self._better(tuned)}.items()),
             start_from=str(generalist),
         )
@@ -149,8 +156,7 @@ class Transfer(Stages):
         curves: dict[str, dict[str, list[dict[str, Any]]]] = {}
         for name in self.recipe.tasks:
             for how, start in (("transferred", str(pretrained)), ("scratch", "")):
-                mixture = ((name, self.recipe.environments),)
-                tuning = dataclasses.replace(self.recipe.learning, mixture=mixture, start_from=start)
+                tuning = self.recipe.learning_of(name, start)
                 made = self._stage(f"{name}_{how}", tuning)
                 if isinstance(made, Trained):
                     return made
@@ -169,12 +175,18 @@ def begin(recipe: LoopRecipe | TransferRecipe, folder: Path, **options: Any) -> 
     Raises:
         UserError: where the folder holds one already, or cannot be written.
     """
+    for stage in recipe.stages:
+        if stage.steps < steps_per_iteration(stage):
+            raise UserError(
+                f"a stage has {stage.steps} steps, fewer than the {steps_per_iteration(stage)} of its one iteration; "
+                "give it more, or fewer environments"
+            )
     if (folder / RECIPE_FILE).exists():
         raise UserError(f"{str(folder)!r} holds stages already; go on with --resume {folder}, or name another folder")
     with reported_writes(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / RECIPE_FILE, staged_to_json(recipe))
-    return _opened(recipe, folder, options)
+    return _opened(recipe, folder.absolute(), options)
 
 
 def reopen(folder: Path, **options: Any) -> Loop | Transfer:
@@ -185,20 +197,14 @@ def reopen(folder: Path, **options: Any) -> Loop | Transfer:
     """
     if not (folder / RECIPE_FILE).is_file():
         raise UserError(f"{str(folder)!r} holds no stages to resume: it has no {RECIPE_FILE}")
-    return _opened(staged_from_json(read_json(folder / RECIPE_FILE, "the recipe of the stages")), folder, options)
+    recipe = staged_from_json(read_json(folder / RECIPE_FILE, "the recipe of the stages"))
+    return _opened(recipe, folder.absolute(), options)
 
 
 def _opened(recipe: LoopRecipe | TransferRecipe, folder: Path, options: dict[str, Any]) -> Loop | Transfer:
     if isinstance(recipe, LoopRecipe):
         return Loop(recipe=recipe, folder=folder, **options)
     return Transfer(recipe=recipe, folder=folder, **options)
-
-
-def _has_checkpoint(path: Path) -> bool:
-    try:
-        return Run.open(path).latest() is not None
-    except UserError:
-        return False
 
 
 def staged_to_json(recipe: LoopRecipe | TransferRecipe) -> dict[str, Any]:

@@ -209,6 +209,11 @@ def _prepare_distillation(recipe: DistillRecipe, backend: str, threads: int | No
                 f"a distillation cannot go on from {recipe.start_from!r}, which is an expert of one task; give a "
                 "generalist"
             )
+        if start.policy.config != recipe.configuration:
+            raise UserError(
+                f"a distillation goes on from {recipe.start_from!r} with that policy's network, not with the recipe's "
+                f"({recipe.preset}{', changed' if recipe.network else ''}); give --preset the size that it has"
+            )
         policy, params, statistics = start.policy.grow(start.params, start.statistics, tables, key)
         begin, about = {"params": params, "statistics": statistics}, {**about, "earlier": stages(start)}
     learner = Learner(policy, mixture, recipe.learner, iterations, experts, backend, threads)

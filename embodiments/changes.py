@@ -1,8 +1,9 @@
 """Fields of a model that a task sets anew for each episode: a ball's mass, an object's size.
 
 A task declares which (`Change`) and draws the values; each back end applies them in its own way. The native one writes
-them into a copy of the model and has everything that MuJoCo derives from them (inertia, bounding volumes, constants of
-the constraint solver) computed anew, so that the episode is the one of a model compiled with these values.
+them into a copy of the model and has inertia, bounding volumes and constants of the constraint solver computed anew, so
+that the episode is the one of a model compiled with these values. That holds for things made of primitive shapes; what
+muscles derive from the limbs that they pass (their ranges of length) is not computed anew.
 """
 
 from __future__ import annotations
@@ -74,6 +75,11 @@ def width_of(changes: Sequence[Change]) -> int:
     return sum(change.width for change in changes)
 
 
+def current_values(model: mujoco.MjModel, changes: Sequence[Change]) -> np.ndarray:
+    """The values (P,) that a model has where episodes may change it."""
+    return np.concatenate([np.zeros(0, np.float32), *(change.current(model) for change in changes)])
+
+
 def apply_changes(model: mujoco.MjModel, spec: mujoco.MjSpec, changes: Sequence[Change], values: np.ndarray) -> None:
     """Write an episode's values into a model, and compute what MuJoCo derives from them.
 
@@ -91,7 +97,13 @@ def apply_changes(model: mujoco.MjModel, spec: mujoco.MjSpec, changes: Sequence[
         if change.field in _DERIVED_FROM:
             body = change.row(model) if change.kind == "MJCF body" else int(model.geom_bodyid[change.row(model)])
             derived.add(body)
-    _geom_utilities().refresh_geom_derived_fields(model, spec, sorted(derived))
+    try:
+        _geom_utilities().refresh_geom_derived_fields(model, spec, sorted(derived))
+    except NotImplementedError as error:
+        raise UserError(
+            f"an episode cannot change {', '.join(f'{c.field} of {c.of!r}' for c in changes)}: {error} "
+            "Change things made of spheres, capsules, ellipsoids, cylinders and boxes"
+        ) from error
 
 
 @functools.cache

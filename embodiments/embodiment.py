@@ -20,7 +20,7 @@ import numpy as np
 
 from arnold.embodiments import sources
 from arnold.embodiments.action_maps import SIGMOID, ActionMap
-from arnold.embodiments.changes import Change
+from arnold.embodiments.changes import Change, apply_changes, current_values
 from arnold.embodiments.fingerprint import model_fingerprint
 from arnold.embodiments.physics.state import PhysicsState
 from arnold.embodiments.signals import Readout, Signals
@@ -155,7 +155,10 @@ def _compile(
             _add_sensor(spec, kind, mujoco.mjtObj.mjOBJ_XBODY, frame)
     for site in touches:
         _add_sensor(spec, mujoco.mjtSensor.mjSENS_TOUCH, mujoco.mjtObj.mjOBJ_SITE, site)
-    return Body(embodiment, spec, sources.compile_spec(spec, what), sites, frames, touches, changes)
+    body = Body(embodiment, spec, sources.compile_spec(spec, what), sites, frames, touches, changes)
+    if changes:  # refused now, not in the middle of a training
+        apply_changes(body.stripped_model.__copy__(), body.stripped_spec, changes, current_values(body.model, changes))
+    return body
 
 
 def _check_names(what: str, kind: str, asked: Sequence[str], known: Sequence[str]) -> None:

@@ -200,6 +200,7 @@ BARS: dict[str, dict[str, float]] = {
     "quickstart": {"elbow_pose": 0.95, "finger_reach": 0.95, "hand_index_reach": 0.85},
     "nine": {task: 0.97 for task, _ in DISTILLATIONS["nine"].mixture},
     "fourteen": {task: 0.85 for task, _ in DISTILLATIONS["fourteen"].mixture},
+    "arnold_full": {task: 0.85 for task, _ in DISTILLATIONS["fourteen"].mixture},
 }
 """By recipe and task: the share of the expert's solved-step fraction that the student is to reach."""
 

@@ -140,6 +140,11 @@ class _Check:
         if not isinstance(start, Start):
             self.problems.append(f"start(body, key) returns {type(start).__name__!r}; it returns an arnold.tasks.Start")
             return
+        given, widths = [value.size for value in start.changes], [change.width for change in body.changes]
+        if given != widths:
+            self.problems.append(
+                f"start(body, key).changes has sizes {given}; the task's `changes` are of sizes {widths}"
+            )
         sizes = {
             "joint_position": len(body.joints),
             "joint_velocity": len(body.joints),

@@ -15,6 +15,7 @@ import numpy as np
 
 from arnold.embodiments import Signals
 from arnold.embodiments.physics import PhysicsState, make_physics
+from arnold.errors import UserError
 from arnold.tasks.task import Goal, Task
 from arnold.vocab import TokenTable
 
@@ -169,6 +170,12 @@ class Environment:
         qvel = jnp.zeros(model.nv, jnp.float32).at[self.body.joint_qvel].set(start.joint_velocity)
         act = jnp.zeros(model.na, jnp.float32).at[self.body.muscle_act].set(start.activation)
         qpos = self.body.qpos_with(start.joint_position, start.placed)
+        given, widths = [value.size for value in start.changes], [change.width for change in self.body.changes]
+        if given != widths:
+            raise UserError(
+                f"task {self.task.name!r}: start(body, key).changes has sizes {given}; its `changes` "
+                f"({', '.join(f'{c.field} of {c.of}' for c in self.body.changes) or 'none'}) are of sizes {widths}"
+            )
         changes = jnp.concatenate([jnp.zeros(0, jnp.float32), *(jnp.ravel(value) for value in start.changes)])
         physics = self.physics.initial(qpos, qvel, act, changes)
         return physics, self.task.goal(self.body, goal_key)

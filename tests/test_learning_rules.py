@@ -289,6 +289,16 @@ def test_a_reward_beyond_ten_deviations_counts_as_ten():
     assert float(limited.m2) == pytest.approx(float(clipped.m2), rel=1e-4)
 
 
+@pytest.mark.parametrize("often", [0.001, 0.02])
+def test_rare_rewards_after_a_silent_beginning_set_the_scale_at_once(often):
+    never = jnp.zeros((50, 128), bool)
+    silent, _ = update_reward_scale(RewardScale.initial(128), jnp.zeros((50, 128)), never, DISCOUNT)
+    rare = jnp.asarray(np.random.default_rng(3).random((50, 128)) < often, jnp.float32)
+    factor = update_reward_scale(silent, rare, never, DISCOUNT)[1]
+    expected = update_reward_scale(RewardScale.initial(128), rare, never, DISCOUNT)[1]
+    assert float(factor) == pytest.approx(2.0**0.5 * float(expected), rel=0.1)  # half of what was seen was silence
+
+
 def test_one_reward_that_is_not_finite_does_not_spoil_the_scale():
     rewards = jnp.asarray(np.random.default_rng(2).normal(size=(20, 4)), jnp.float32)
     never = jnp.zeros((20, 4), bool)

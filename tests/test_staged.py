@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from arnold import saved_policy, staged
 from arnold.checkpoints import save_checkpoint
+from arnold.cli.overrides import with_settings
 from arnold.errors import UserError
 from arnold.experiments.recipes import STAGED, expert_recipe
 from arnold.learning.config import LearnerConfig
@@ -120,6 +123,37 @@ def test_a_loop_s_recipe_is_read_back_as_it_was_written():
         assert staged_from_json(json.loads(json.dumps(staged_to_json(recipe)))) == recipe
 
 
+def test_a_stage_whose_checkpoints_are_all_damaged_is_not_begun_again(loop, tmp_path):
+    _, folder, _, _ = loop
+    shutil.copytree(folder, tmp_path / "copy")
+    (run,) = (tmp_path / "copy/generalist").iterdir()
+    for manifest in run.glob("checkpoints/step_*/manifest.json"):
+        manifest.write_text("{")
+    with pytest.raises(UserError, match="no good checkpoint"):
+        staged.reopen(tmp_path / "copy").run()
+
+
+def test_a_loop_resumed_by_a_relative_path_compares_nothing_again(loop, monkeypatch):
+    _, folder, _, _ = loop
+    monkeypatch.chdir(folder.parent)
+    said: list[str] = []
+    reopened = staged.reopen(Path(folder.name), note=said.append)
+    (tuned,) = reopened._runs("super_elbow_pose")
+    assert reopened._better({"elbow_pose": str(tuned)}) == {"elbow_pose": str(tuned)}
+    assert said == []
+
+
+def test_experts_of_stages_go_to_the_stages_that_ask_them():
+    given = (("pen_reorient", "a"), ("elbow_pose", "b"))
+    assert STAGED["arnold_full"].with_experts(given).distillation.experts == given
+    transfer = STAGED["transfer"].with_experts(given)
+    assert transfer.pretraining.experts == given[1:]
+    assert transfer.learning_of("pen_reorient", "").experts == given[:1]
+    assert transfer.learning_of("die_reorient", "").experts == ()
+    with pytest.raises(UserError, match=r"for task 'pen_reorien'.*pen_reorient"):
+        STAGED["transfer"].with_experts((("pen_reorien", "a"),))
+
+
 def test_folders_and_recipes_that_do_not_fit_are_refused(loop, tmp_path):
     recipe, folder, _, _ = loop
     with pytest.raises(UserError, match="holds stages already; go on with --resume"):
@@ -128,6 +162,12 @@ def test_folders_and_recipes_that_do_not_fit_are_refused(loop, tmp_path):
         staged.reopen(tmp_path)
     with pytest.raises(UserError, match=r"super_experts names 'elbow_pos'.*elbow_pose"):
         dataclasses.replace(recipe, super_experts=("elbow_pos",))
+    for settings, said in (("episodes=0", "episodes is 0"), ("finetuning.steps=5", "a stage has 5 steps")):
+        with pytest.raises(UserError, match=said):
+            staged.begin(with_settings(STAGED["arnold_full"], (settings,)), tmp_path / "none")
+    changed = with_settings(STAGED["arnold_full"], ("distillation.network.lags=6", "distillation.preset=paper"))
+    assert changed.distillation.configuration.lags == 6
+    assert changed.distillation.configuration.width == 128
     (tmp_path / "recipe.json").write_text('{"super_experts": []}')
     with pytest.raises(UserError, match="not a recipe of stages"):
         staged.reopen(tmp_path)

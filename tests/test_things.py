@@ -15,8 +15,9 @@ from arnold.embodiments import Change, Embodiment, embodiment
 from arnold.embodiments.changes import apply_changes
 from arnold.embodiments.physics import make_physics
 from arnold.errors import UserError
-from arnold.tasks import Environment, task
+from arnold.tasks import Environment, check_task, relocate, task
 from arnold.tasks import rotations as turn
+from arnold.tasks.baoding import Baoding
 from arnold.tasks.relocate import CANDIDATES, _clearance
 
 pytestmark = pytest.mark.native
@@ -108,6 +109,24 @@ def test_unknown_fields_bodies_geoms_frames_and_joints_are_named() -> None:
         body.signals(state).frame("ball2")
 
 
+def test_what_an_episode_cannot_change_and_starts_without_their_values_are_refused_before_any_step() -> None:
+    with pytest.raises(UserError, match=r"cannot change body_mass of 'r_ulna_radius_hand'.*primitive"):
+        embodiment("elbow").compile(changes=(Change("body_mass", "r_ulna_radius_hand"),))
+
+    class Forgetful(Baoding):
+        def start(self, body, key):
+            return dataclasses.replace(super().start(body, key), changes=())
+
+    forgetful = Forgetful(**{f.name: getattr(task("baoding_hard"), f.name) for f in dataclasses.fields(Baoding)})
+    with pytest.raises(UserError, match=r"changes has sizes \[\].*body_mass of ball1.*sizes \[1, 1, 3, 3, 3, 3\]"):
+        jax.eval_shape(Environment(forgetful, threads=1).reset, jax.random.key(0))
+    (problem,) = check_task(forgetful).problems
+    assert "changes has sizes []" in problem
+    body = embodiment("hand_baoding").compile(changes=(Change("body_mass", "ball1"),))
+    still = (jnp.asarray(body.rest_position), jnp.zeros(body.model.nv), jnp.zeros(body.model.na))
+    np.testing.assert_allclose(make_physics(body, threads=1).initial(*still).changes, [0.043])
+
+
 def test_things_joints_are_not_the_bodys() -> None:
     for name, count in (("hand_pen", 23), ("hand_die", 23), ("hand_baoding", 23), ("arm_object", 38), ("legs", 28)):
         joints = embodiment(name).compile().joints
@@ -139,7 +158,23 @@ def test_a_draw_in_which_object_and_bin_may_touch_is_left_for_the_next() -> None
     assert min(far) > 0.0 or sum(value <= 0.0 for value in far) < 8
     touching = {**rows[0], Change("body_pos", "target"): rows[0][Change("body_pos", "Object")] + offset}
     assert float(_clearance(touching, offset)) < 0.0
-    assert CANDIDATES >= 8  # all of them touch once in 10^10 episodes at most
+
+
+def test_relocation_begins_with_the_first_draw_that_is_clear(monkeypatch) -> None:
+    env = environment("object_relocate")
+    body, mass = env.body, Change("body_mass", "Object")
+    # Draws touch but for those with a heavy object, so that most first ones do.
+    monkeypatch.setattr(relocate, "_clearance", lambda scene, offset: scene[mass][0] - 0.15)
+    place = body.changes.index(mass)
+    later = 0
+    for key in jax.random.split(jax.random.key(5), 12):
+        draws = jax.vmap(lambda k: env.task._scene(body, k))(jax.random.split(jax.random.split(key)[1], CANDIDATES))
+        heavy = np.flatnonzero(np.asarray(draws[place])[:, 0] > 0.15)
+        chosen = env.task.start(body, key).changes
+        first = int(heavy[0]) if len(heavy) else 0
+        later += first > 0
+        np.testing.assert_array_equal(chosen[0], draws[0][first])
+    assert later > 4
 
 
 def test_noise_of_the_first_posture_is_drawn_anew() -> None:

@@ -66,34 +66,45 @@ class Distill(TrainingOptions):
         from datetime import UTC, datetime
 
         from arnold import staged
+        from arnold.cli.options import name_value_pairs
         from arnold.cli.overrides import with_settings
         from arnold.cli.training_run import TrainingRun
         from arnold.experiments.recipes import STAGED
 
         self.physics.check()
         options = {"backend": self.physics.backend, "threads": self.physics.threads, "note": note}
-        of_one = [flag for flag in ("experts", "mixture", "steps", "preset", "seed") if getattr(self, flag)]
-        if of_one:
-            stages = [field.name for field in dataclasses.fields(STAGED[self.recipe or "arnold_full"])]
-            raise UserError(
-                f"this recipe has several stages, so {', '.join(of_one)} cannot be given for all of them; "
-                f"write --set STAGE.field=value, with a stage of {', '.join(stages)}"
-            )
         if self.resume:
-            if self.recipe or self.set:
-                raise UserError("--resume goes on with the stages as they were begun; leave the recipe and --set out")
+            of_new = ("recipe", "experts", "mixture", "steps", "preset", "seed", "set")
+            given = [flag for flag in of_new if getattr(self, flag) not in (None, "", ())]
+            if given:
+                raise UserError(
+                    f"--resume goes on with the stages as they were begun, so {', '.join(given)} cannot be given"
+                )
             stages_here = staged.reopen(Path(self.resume), **options)
         else:
+            recipe = STAGED[self.recipe]
+            of_one = [flag for flag in ("mixture", "steps", "preset", "seed") if getattr(self, flag) not in (None, ())]
+            if of_one:
+                stages = [
+                    f.name for f in dataclasses.fields(recipe) if dataclasses.is_dataclass(getattr(recipe, f.name))
+                ]
+                raise UserError(
+                    f"this recipe has several stages, so {', '.join(of_one)} cannot be given for all of them; "
+                    f"write --set STAGE.field=value, with a stage of {', '.join(stages)}"
+                )
+            experts = tuple(name_value_pairs("--experts", self.experts).items())
+            recipe = with_settings(recipe.with_experts(experts) if experts else recipe, self.set)
             folder = self.runs / self.recipe / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-            stages_here = staged.begin(with_settings(STAGED[self.recipe], self.set), folder, **options)
+            stages_here = staged.begin(recipe, folder, **options)
         note(f"the stages are in {stages_here.folder}; if stopped: arnold distill --resume {stages_here.folder}")
         made = stages_here.run()
         if isinstance(made, Path):
             return Done((made, stages_here.folder))
         ended = TrainingRun(made)
-        if not ended.finished or not self.episodes or isinstance(stages_here, staged.Transfer):
+        stopped = made.ended.asked_to_stop or not ended.finished
+        if stopped or not self.episodes or isinstance(stages_here, staged.Transfer):
             return ended.done()
-        return ended.done(*self._evaluate_and_report(ended))
+        return ended.done(*self._evaluate_and_report(ended, stages_here.folder.parent.name))
 
     def _recipe(self) -> DistillRecipe:
         from arnold.cli.options import name_value_pairs
@@ -109,7 +120,7 @@ class Distill(TrainingOptions):
         experts = tuple(name_value_pairs("--experts", self.experts).items())
         return with_settings(dataclasses.replace(recipe, experts=experts or recipe.experts), self.set)
 
-    def _evaluate_and_report(self, ended: TrainingRun) -> tuple[Path, ...]:
+    def _evaluate_and_report(self, ended: TrainingRun, recipe: str = "") -> tuple[Path, ...]:
         from arnold.cli.comparing import show_comparisons
         from arnold.cli.experts import distilled_experts
         from arnold.cli.task_names import own_tasks
@@ -132,7 +143,7 @@ class Distill(TrainingOptions):
         heading = {"policy": str(saved.source), "recipe": run.manifest["recipe"]}
         written = write_evaluation(run.path / "eval" / "distillation", comparisons, heading)
         note("drawing the report")
-        bars = bars_of(run.manifest["recipe"])
+        bars = bars_of(recipe or run.manifest["recipe"])
         report = write_report(run.path, comparisons, saved.config, bars)
         show_comparisons(comparisons, bars)
         return (*written, *report)

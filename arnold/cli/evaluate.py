@@ -66,6 +66,7 @@ class Evaluate:
         if len(others) < len(self.beside) or self.policy in others:
             raise UserError(f"a policy is given twice: {', '.join((self.policy, *self.beside))}; give each once")
         experts = experts_beside(saved, tasks, self.experts)
+        _require_able({self.policy: saved, **others}, tasks)
 
         def evaluated(policy: SavedPolicy, experts: dict[str, SavedPolicy]) -> list[Comparison]:
             return evaluate_saved(
@@ -103,3 +104,19 @@ class Evaluate:
         if source is not None and source.parent.name == RUN_CHECKPOINTS:
             return source.parent.parent / "eval" / how
         return Path("runs") / "evaluations" / Path(self.policy).name / how
+
+
+def _require_able(policies: dict[str, SavedPolicy], tasks: tuple[str, ...]) -> None:
+    """Raise a `UserError` that names the policy and the task, before any episode, where one cannot act."""
+    from arnold.tasks import task
+
+    if len(policies) < 2:
+        return  # the evaluation itself says it as soon
+    for reference in tasks:
+        goal = task(reference)
+        body = goal.compile()
+        for name, saved in policies.items():
+            try:
+                saved.policy.bind([(goal.observation_table(body), body.action_table)])
+            except UserError as error:
+                raise UserError(f"{name!r} cannot act in task {goal.name!r}: {error}") from error

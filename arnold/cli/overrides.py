@@ -22,7 +22,8 @@ def with_settings(recipe: _Recipe, given: tuple[str, ...]) -> _Recipe:
     Raises:
         UserError: an unknown field, or a value of another type than the field's.
     """
-    for path, text in name_value_pairs("--set", given).items():
+    # a preset first: a change of its network is a change of that preset's
+    for path, text in sorted(name_value_pairs("--set", given).items(), key=lambda pair: "preset" not in pair[0]):
         recipe = _changed(recipe, path.split("."), text, path)
     return recipe
 

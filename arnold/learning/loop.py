@@ -36,6 +36,7 @@ class Ended:
     state: TrainState
     finished: bool  # False where it was asked to stop
     seconds: float  # worked by this process
+    asked_to_stop: bool = False
 
 
 def train(
@@ -97,7 +98,7 @@ def train(
         if stop.asked:
             progress.note("asked to stop: saving")
         save(run, learner, state, policy_config)
-    return Ended(state, done >= learner.iterations, time.monotonic() - begun)
+    return Ended(state, done >= learner.iterations, time.monotonic() - begun, stop.asked)
 
 
 def save(run: Run, learner: Learner, state: TrainState, policy_config: dict[str, Any]) -> Path:

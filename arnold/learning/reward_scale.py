@@ -39,11 +39,11 @@ def update_reward_scale(
 
     Returns:
         the scale after, and the factor () to multiply rewards by. A rollout with a return that is not finite leaves the
-        variance as it was. Rewards beyond ten standard deviations count as ten, which is what the learner clips them
-        to: one body thrown across the world must not make all later rewards small.
+        variance as it was. Rewards beyond ten standard deviations, and ten times the rollout's usual size of a
+        reward, count as that: one body thrown across the world must not make all later rewards small.
     """
-    known = scale.count >= 1.0
-    limit = jnp.where(known, REWARD_CLIP * jnp.sqrt(scale.m2 / scale.count), jnp.inf)
+    usual = jnp.nan_to_num(jnp.nanmedian(jnp.where(rewards != 0.0, jnp.abs(rewards), jnp.nan)))
+    limit = REWARD_CLIP * jnp.maximum(jnp.sqrt(scale.m2 / scale.count), usual)
     rewards = jnp.clip(rewards, -limit, limit)
 
     def forward(returns: jax.Array, step: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:

@@ -84,7 +84,8 @@ class TransformerConfig(JsonConfig):
 
     vocabulary: str = "shared"
     """``shared``: tokens are sums of words that all tasks share. The paper's ablations: ``atomic``, each token (or
-    entity) is one word of its own; ``per_task``, every word is another one in each observation, so tasks share none."""
+    entity) is one word of its own; ``per_task``, every word is another one for each set of observation tokens, so that
+    tasks share words only where they observe the same (the four Baoding tasks do)."""
 
     normalise_observations: bool = True
     """Whether values are normalised by their signatures' statistics (an ablation of the paper's)."""

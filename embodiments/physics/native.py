@@ -21,7 +21,7 @@ import mujoco.rollout
 import numpy as np
 from jax.experimental.buffer_callback import buffer_callback
 
-from arnold.embodiments.changes import apply_changes, width_of
+from arnold.embodiments.changes import apply_changes, current_values, width_of
 from arnold.embodiments.embodiment import Body
 from arnold.embodiments.physics.evaluation import idle_in, unread_by_sensors, without
 from arnold.embodiments.physics.state import PhysicsState
@@ -66,7 +66,7 @@ class NativePhysics:
             act=act,
             sensordata=jnp.zeros(self._ns, jnp.float32),
             excitation=jnp.zeros(len(self.body.muscles), jnp.float32),
-            changes=jnp.zeros(0, jnp.float32) if changes is None else changes,
+            changes=jnp.asarray(current_values(self.body.model, self.body.changes)) if changes is None else changes,
         )
 
     def step(self, state: PhysicsState, excitation: jax.Array) -> PhysicsState:
