@@ -180,7 +180,7 @@ def test_every_task_of_the_loop_has_a_recipe_for_its_expert():
 
 def test_what_transfers_is_learned_twice_and_drawn(tmp_path, monkeypatch):
     """Stages are stood in for by runs of written metrics: which recipes they are given is what is looked at."""
-    distillation = DistillRecipe(mixture=(("elbow_pose", 4),), steps=100, preset="tiny")
+    distillation = DistillRecipe(mixture=(("elbow_pose", 4),), steps=400, preset="tiny")
     recipe = TransferRecipe(
         distillation, ("finger_pose", "finger_reach"), dataclasses.replace(distillation, mixture=())
     )
