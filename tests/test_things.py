@@ -10,12 +10,13 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from arnold.embodiments import Change, Embodiment, embodiment
 from arnold.embodiments.changes import apply_changes
 from arnold.embodiments.physics import make_physics
 from arnold.errors import UserError
-from arnold.tasks import Environment, check_task, relocate, task
+from arnold.tasks import Environment, EnvState, check_task, relocate, task
 from arnold.tasks import rotations as turn
 from arnold.tasks.baoding import Baoding
 from arnold.tasks.relocate import CANDIDATES, _clearance
@@ -233,8 +234,6 @@ def test_errors_are_target_minus_current_and_turn_the_thing_to_its_goal(name: st
         )
         error = said("target", thing, "id_1", "position", "error", "angular")
         current = np.asarray(env.body.signals(state.physics).frame("Object").quaternion)
-        from scipy.spatial.transform import Rotation
-
         turned = Rotation.from_rotvec(error) * Rotation.from_quat(np.roll(current, -1))
         wanted = Rotation.from_quat(np.roll(np.asarray(state.goal.orientation), -1))
         if thing == "pen":
@@ -333,3 +332,58 @@ def test_on_mjx_an_episode_has_the_nearest_variant_and_moves_as_natively(tmp_pat
     spin = np.linalg.norm(np.asarray(ours.qvel)[:3, 4:], axis=1)
     np.testing.assert_allclose(spin * radii[:, 0], (spin * radii[:, 0])[0], rtol=0.05)  # small balls spin faster
     assert spin[0] > 1.0
+
+
+@pytest.mark.parametrize("name", ["pen_reorient", "die_reorient", "object_relocate", "walk_to_point"])
+def test_arnolds_own_terms_are_the_published_formulas(name: str) -> None:
+    """Those that MyoSuite has not, from MuJoCo's own fields of the states before and after a step (spec 1.4)."""
+    env = environment(name)
+    step = jax.jit(env.step)
+    state = jax.jit(env.reset)(jax.random.key(4))
+    for _ in range(3):
+        before, state = state, step(state, jnp.full(len(env.action_table), -0.3))
+    terms = {term: float(value) for term, value in state.terms.items()}
+
+    def seen(at: EnvState) -> mujoco.MjData:
+        model = env.body.stripped_model.__copy__()
+        if env.body.changes:
+            apply_changes(model, env.body.stripped_spec, env.body.changes, np.asarray(at.physics.changes))
+        data = mujoco.MjData(model)
+        data.qpos[:] = at.physics.qpos
+        mujoco.mj_forward(model, data)
+        return data
+
+    earlier, now = seen(before), seen(state)
+    if name == "walk_to_point":
+        goal = np.asarray(state.goal.point)[:2]
+        distances = [np.linalg.norm(goal - data.body("root").xpos[:2]) for data in (earlier, now)]
+        effort = np.asarray(state.physics.excitation)
+        tilt = np.arccos(now.body("root").xmat[8])
+        expected = {
+            "progress": distances[0] - distances[1],
+            "energy": np.exp(-0.05 * (effort.sum() + np.linalg.norm(effort))),
+            "upright": np.exp(-3.0 * tilt**2),
+        }
+    elif name == "object_relocate":
+        thing, goal = now.body("Object").xpos, now.body("target").xpos
+        tips = [np.linalg.norm(now.site(tip).xpos - thing) for tip in relocate.TIPS]
+        expected = {
+            "goal_near": np.exp(-5.0 * np.linalg.norm(goal - thing)),
+            "palm_near": np.exp(-5.0 * np.linalg.norm(now.site(relocate.PALM).xpos - thing)),
+            "tip_near": np.exp(-np.sum(tips)),
+        }
+    else:
+        place = np.asarray(state.goal.place)
+        p = [np.linalg.norm(place - data.body("Object").xpos) for data in (earlier, now)]
+        wanted = Rotation.from_quat(np.roll(np.asarray(state.goal.orientation), -1))
+        turned = [Rotation.from_matrix(data.body("Object").xmat.reshape(3, 3)) for data in (earlier, now)]
+        if name == "pen_reorient":
+            c = [float(t.apply([0, 0, 1]) @ wanted.apply([0, 0, 1])) for t in turned]
+            expected = {"pos_align_diff": p[0] - p[1], "rot_align_diff": c[1] - c[0], "alive": 1.0}
+        else:
+            r = [np.linalg.norm(wanted.as_euler("XYZ") - t.as_euler("XYZ")) for t in turned]
+            expected = {"pos_dist_diff": p[0] - p[1], "rot_dist_diff": r[0] - r[1], "alive": 1.0}
+    for term, value in expected.items():
+        assert terms[term] == pytest.approx(value, abs=3e-5), term
+    moved = [abs(value) for term, value in expected.items() if term.endswith(("diff", "progress"))]
+    assert all(value > 1e-5 for value in moved)
