@@ -51,7 +51,7 @@ class MjxPhysics:
         self._stepping = _without(model, int(mjx.DisableBit.SENSOR))
         # Contacts and limits are most of what XLA has to compile; an evaluation does without them where it can.
         self._evaluating = _without(model, unread_by_sensors(body.model))
-        self._values = jnp.zeros((1, 0), jnp.float32)
+        self._values, self._weights = jnp.zeros((1, 0), jnp.float32), jnp.zeros(0, jnp.float32)
         self._fields: dict[str, jax.Array] = {}
         if body.changes:
             self._make_pool(variants)
