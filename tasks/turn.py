@@ -37,7 +37,30 @@ class TurnGoal:
 
 
 @dataclasses.dataclass(frozen=True)
-class TurnPen(InHand):
+class Turn(InHand):
+    """Base of both: what is measured of the thing now, and what was one control step before, are part of the goal."""
+
+    @property
+    def frames(self) -> tuple[str, ...]:
+        """The thing."""
+        return ("Object",)
+
+    def measure(self, signals: Signals, goal: TurnGoal) -> jax.Array:
+        """The two measures (2,) of how far the thing is from what is wanted."""
+        raise TypeError(f"task {self.name!r} ({type(self).__name__}) does not say how it measures: define measure")
+
+    def begin(self, body: Body, signals: Signals, goal: TurnGoal) -> TurnGoal:
+        """Measure the first state."""
+        now = self.measure(signals, goal)
+        return dataclasses.replace(goal, now=now, before=now)
+
+    def advance(self, body: Body, signals: Signals, goal: TurnGoal) -> TurnGoal:
+        """Measure, and keep the measures of the step before."""
+        return dataclasses.replace(goal, now=self.measure(signals, goal), before=goal.now)
+
+
+@dataclasses.dataclass(frozen=True)
+class TurnPen(Turn):
     """Turn a pen to a direction and keep it in the hand.
 
     With p the pen's distance from its place and c the cosine between its axis and the one wanted, the terms are those
@@ -57,25 +80,15 @@ class TurnPen(InHand):
     far: float = 0.075
     weights: tuple[tuple[str, float], ...] = ARNOLD_PEN_WEIGHTS
 
-    @property
-    def frames(self) -> tuple[str, ...]:
-        """The pen."""
-        return ("Object",)
-
     def goal(self, body: Body, key: jax.Array) -> TurnGoal:
         """A direction; the place is where the pen begins."""
         angles = jax.random.uniform(key, (2,), minval=-self.tilt, maxval=self.tilt)
         wanted = from_euler(jnp.concatenate([angles, jnp.zeros(1)]))
         return TurnGoal(jnp.array(PEN_GOAL_PLACE, jnp.float32), quaternion(wanted), jnp.zeros(2), jnp.zeros(2))
 
-    def begin(self, body: Body, signals: Signals, goal: TurnGoal) -> TurnGoal:
-        """Measure the first state."""
-        now = _pen_measures(signals, goal)
-        return dataclasses.replace(goal, now=now, before=now)
-
-    def advance(self, body: Body, signals: Signals, goal: TurnGoal) -> TurnGoal:
-        """Measure, and keep the measures of the step before."""
-        return dataclasses.replace(goal, now=_pen_measures(signals, goal), before=goal.now)
+    def measure(self, signals: Signals, goal: TurnGoal) -> jax.Array:
+        """p and c, (2,)."""
+        return _pen_measures(signals, goal)
 
     def channels(self, body: Body) -> tuple[Channel, ...]:
         """Joints, pen, what is wanted of it, muscles; orientations are of the pen's axis, without roll."""
@@ -110,7 +123,7 @@ class TurnPen(InHand):
 
 
 @dataclasses.dataclass(frozen=True)
-class TurnDie(InHand):
+class TurnDie(Turn):
     """Turn a die to an orientation and keep it near its place.
 
     With p the die's distance from its place and r the norm of the difference of the Euler angles of the orientation
@@ -141,11 +154,6 @@ class TurnDie(InHand):
     size_change: float = 0.0
     friction_change: tuple[float, ...] = ()
     weights: tuple[tuple[str, float], ...] = ARNOLD_DIE_WEIGHTS
-
-    @property
-    def frames(self) -> tuple[str, ...]:
-        """The die."""
-        return ("Object",)
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -183,14 +191,9 @@ class TurnDie(InHand):
         wanted = from_euler(jax.random.uniform(turn_key, (3,), minval=-self.turn, maxval=self.turn))
         return TurnGoal(place, quaternion(wanted), jnp.zeros(2), jnp.zeros(2))
 
-    def begin(self, body: Body, signals: Signals, goal: TurnGoal) -> TurnGoal:
-        """Measure the first state."""
-        now = _die_measures(signals, goal)
-        return dataclasses.replace(goal, now=now, before=now)
-
-    def advance(self, body: Body, signals: Signals, goal: TurnGoal) -> TurnGoal:
-        """Measure, and keep the measures of the step before."""
-        return dataclasses.replace(goal, now=_die_measures(signals, goal), before=goal.now)
+    def measure(self, signals: Signals, goal: TurnGoal) -> jax.Array:
+        """p and r, (2,)."""
+        return _die_measures(signals, goal)
 
     def channels(self, body: Body) -> tuple[Channel, ...]:
         """Joints, die, what is wanted of it, muscles."""
