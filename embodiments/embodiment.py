@@ -302,16 +302,18 @@ class Body:
         Args:
             joint_position: of the body's own joints, rad or m.
             placed: by name, the position of joints that are not the body's own: a free joint's (7,), place in m and
-                quaternion (w, x, y, z); a thing's hinge or slide (1,).
+                quaternion (w, x, y, z); a thing's hinge or slide (1,). A joint without a name has that of the MJCF
+                body that it moves.
 
         Raises:
             UserError: for an unknown joint in ``placed``, with the nearest match.
         """
         qpos = jnp.asarray(self.rest_position).at[self.joint_qpos].set(joint_position)
+        joints = [self.model.joint(j) for j in range(self.model.njnt)]
+        known = [joint.name or self.model.body(joint.bodyid[0]).name for joint in joints]
         for name, position in (placed or {}).items():
-            known = [self.model.joint(j).name for j in range(self.model.njnt)]
             _check_names(f"body {self.embodiment.name!r}", "joint", [name], known)
-            joint = self.model.joint(name)
+            joint = joints[known.index(name)]
             first = int(joint.qposadr[0])
             qpos = qpos.at[first : first + len(joint.qpos0)].set(position)
         return qpos

@@ -163,6 +163,14 @@ BAODING_HARDER = dataclasses.replace(
     phase_spread=math.pi,
     summary="the same, from any first angle",
 )
+BAODING_PRACTICE = dataclasses.replace(
+    BAODING_CCW,
+    name="baoding_practice",
+    directions=(-1, 1),
+    anywhere=True,
+    weights=(("pos_dist_1", 20.0), ("pos_dist_2", 20.0), ("alive", 1.0), ("solved", 5.0)),
+    summary="roll two balls either way, beginning anywhere (a first lesson)",
+)
 OBJECT_RELOCATE = Relocate(name="object_relocate", body="arm_object", summary="carry an object of any shape into a bin")
 OBJECT_RELOCATE_P1 = dataclasses.replace(
     OBJECT_RELOCATE,
@@ -200,6 +208,12 @@ WALK_TO_POINT = WalkToPoint(
     yaw=3.083,
     summary="walk to a point on the floor and stay there",
 )
+WALK_PRACTICE = dataclasses.replace(
+    WALK_TO_POINT,
+    name="walk_practice",
+    weights=(("progress", 16.0), ("upright", 1.0), ("solved", 1.0)),
+    summary="the same, rewarded for staying upright (a first lesson)",
+)
 
 SHIPPED_TASKS = (
     ELBOW_POSE,
@@ -215,11 +229,16 @@ SHIPPED_TASKS = (
     BAODING_CCW,
     BAODING_HARD,
     BAODING_HARDER,
+    BAODING_PRACTICE,
     OBJECT_RELOCATE,
     OBJECT_RELOCATE_P1,
     WALK_TO_POINT,
+    WALK_PRACTICE,
 )
-_NOT_ARNOLDS = (FINGER_POSE, FINGER_REACH, HAND_POSE, DIE_REORIENT_P1, DIE_REORIENT_P2, OBJECT_RELOCATE_P1)
+_NOT_ARNOLDS = (
+    *(FINGER_POSE, FINGER_REACH, HAND_POSE),
+    *(DIE_REORIENT_P1, DIE_REORIENT_P2, BAODING_PRACTICE, OBJECT_RELOCATE_P1, WALK_PRACTICE),
+)
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "nine": tuple(t.name for t in (ELBOW_POSE, FINGER_POSE, FINGER_REACH, HAND_POSE, *HAND_REACHES)),

@@ -387,3 +387,25 @@ def test_arnolds_own_terms_are_the_published_formulas(name: str) -> None:
         assert terms[term] == pytest.approx(value, abs=3e-5), term
     moved = [abs(value) for term, value in expected.items() if term.endswith(("diff", "progress"))]
     assert all(value > 1e-5 for value in moved)
+
+
+def test_practice_begins_anywhere_with_the_targets_at_the_balls() -> None:
+    env = environment("baoding_practice")
+    begun = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(3), 64))
+    counts, _ = np.histogram(np.asarray(begun.goal.angle), bins=4, range=(-np.pi, np.pi))
+    assert (counts > 6).all(), "the first ball is anywhere on the round"
+    palms = jax.vmap(lambda physics: env.body.signals(physics).frame("trapezium").quaternion)(begun.physics)
+    balls = jax.vmap(lambda physics: env.body.signals(physics).frame("ball1").position)(begun.physics)
+    away = jax.vmap(lambda q, v: turn.rotation(q).inv().apply(v))(palms, begun.goal.targets[:, 0] - balls)
+    np.testing.assert_allclose(np.asarray(away)[:, :2], 0.0, atol=1e-5, err_msg="a target is above its ball")
+    assert np.abs(np.asarray(away)[:, 2]).max() < 0.02
+
+
+def test_a_free_joint_without_a_name_is_placed_by_its_body() -> None:
+    body = environment("baoding_cw").body
+    pose = jnp.array([0.1, 0.2, 0.3, 1.0, 0.0, 0.0, 0.0])
+    qpos = body.qpos_with(jnp.zeros(len(body.joints)), {"ball2": pose})
+    first = int(body.model.jnt_qposadr[body.model.body("ball2").jntadr[0]])
+    np.testing.assert_array_equal(qpos[first : first + 7], pose)
+    with pytest.raises(UserError, match=r"no joint 'ball3'.*ball"):
+        body.qpos_with(jnp.zeros(len(body.joints)), {"ball3": pose})
