@@ -146,8 +146,8 @@ EXPERTS: dict[str, ExpertRecipe] = {
     "baoding_harder": _lesson("baoding_harder", 350_000, (-1.5, -2.6), (1.5e-4, 1e-5), "baoding_hard"),
     "object_relocate": _lesson("object_relocate", 800_000, (-0.7, -2.0), (3e-4, 5e-5)),
     "object_relocate_p1": _lesson("object_relocate_p1", 800_000, (-0.7, -2.0), (3e-4, 5e-5)),
-    "walk_practice": _lesson("walk_practice", 900_000, (-0.7, -1.8), (3e-4, 8e-5)),
-    "walk_to_point": _lesson("walk_to_point", 300_000, (-1.5, -2.4), (1e-4, 1e-5), "walk_practice"),
+    "walk_practice": _lesson("walk_practice", 600_000, (-0.7, -1.8), (3e-4, 8e-5)),
+    "walk_to_point": _lesson("walk_to_point", 102_400, (-1.8, -2.4), (1e-4, 1e-5), "walk_practice"),
 }
 """By recipe. A stage starts from the newest run of the one before it, under ``runs/``."""
 
@@ -190,6 +190,23 @@ DISTILLATIONS: dict[str, DistillRecipe] = {
         ),
         steps=5_400_000,
     ),
+    # What `arnold-small` went through after `nine`: all that has an expert, most of it what `nine` did not know.
+    "seventeen": DistillRecipe(
+        mixture=(
+            ("elbow_pose", 8),
+            ("finger_pose", 12),
+            ("finger_reach", 16),
+            ("hand_pose", 8),
+            *((f"hand_{digit}_reach", 16) for digit in ("thumb", "index", "middle", "ring", "little")),
+            *((name, 32) for name in ("pen_reorient", "die_reorient")),
+            *((f"baoding_{name}", 32) for name in ("cw", "ccw", "hard", "harder")),
+            ("object_relocate", 24),
+            ("walk_to_point", 32),
+        ),
+        steps=900_000,
+        start_from="runs/nine",
+        learner=dataclasses.replace(DISTILLATION_LEARNER, learning_rate=1e-3),
+    ),
 }
 
 _HELD_OUT = ("pen_reorient", "die_reorient", "hand_middle_reach", "hand_little_reach")
@@ -228,6 +245,7 @@ BARS: dict[str, dict[str, float]] = {
     "quickstart": {"elbow_pose": 0.95, "finger_reach": 0.95, "hand_index_reach": 0.85},
     "nine": {task: 0.97 for task, _ in DISTILLATIONS["nine"].mixture},
     "fourteen": {task: 0.85 for task, _ in DISTILLATIONS["fourteen"].mixture},
+    "seventeen": {task: 0.85 for task, _ in DISTILLATIONS["seventeen"].mixture},
     "arnold_full": {task: 0.85 for task, _ in DISTILLATIONS["fourteen"].mixture},
 }
 """By recipe and task: the share of the expert's solved-step fraction that the student is to reach."""
