@@ -140,10 +140,13 @@ EXPERTS: dict[str, ExpertRecipe] = {
     "die_reorient_p1": _with_a_thing("die_reorient_p1", 2_000_000),
     "die_reorient_p2": _with_a_thing("die_reorient_p2", 2_000_000),
     "baoding_practice": _lesson("baoding_practice", 1_300_000, (-0.7, -2.0), (3e-4, 6e-5), horizon=100),
-    "baoding_cw": _lesson("baoding_cw", 350_000, (-1.5, -2.6), (1.5e-4, 1e-5), "baoding_practice"),
-    "baoding_ccw": _lesson("baoding_ccw", 350_000, (-1.5, -2.6), (1.5e-4, 1e-5), "baoding_practice"),
+    "baoding_cw_first": _lesson("baoding_cw", 250_000, (-1.5, -2.6), (1.5e-4, 1e-5), "baoding_practice"),
+    "baoding_cw_second": _lesson("baoding_cw", 350_000, (-1.8, -3.0), (1.2e-4, 1e-5), "baoding_cw_first"),
+    "baoding_cw": _lesson("baoding_cw", 320_000, (-2.0, -3.2), (1.2e-4, 1e-5), "baoding_cw_second"),
+    "baoding_ccw_first": _lesson("baoding_ccw", 250_000, (-1.5, -2.6), (1.5e-4, 1e-5), "baoding_practice"),
+    "baoding_ccw": _lesson("baoding_ccw", 300_000, (-1.6, -2.9), (1.5e-4, 1e-5), "baoding_ccw_first"),
     "baoding_hard": _lesson("baoding_hard", 400_000, (-1.3, -2.5), (1.5e-4, 1e-5), "baoding_practice"),
-    "baoding_harder": _lesson("baoding_harder", 350_000, (-1.5, -2.6), (1.5e-4, 1e-5), "baoding_hard"),
+    "baoding_harder": _lesson("baoding_harder", 100_000, (-1.8, -2.6), (1.2e-4, 1e-5), "baoding_hard"),
     "object_relocate": _lesson("object_relocate", 800_000, (-0.7, -2.0), (3e-4, 5e-5)),
     "object_relocate_p1": _lesson("object_relocate_p1", 800_000, (-0.7, -2.0), (3e-4, 5e-5)),
     "walk_practice": _lesson("walk_practice", 600_000, (-0.7, -1.8), (3e-4, 8e-5)),
@@ -190,7 +193,7 @@ DISTILLATIONS: dict[str, DistillRecipe] = {
         ),
         steps=5_400_000,
     ),
-    # What `arnold-small` went through after `nine`: all that has an expert, most of it what `nine` did not know.
+    # From a generalist over nine to every task with an expert; most of it is what `nine` does not know.
     "seventeen": DistillRecipe(
         mixture=(
             ("elbow_pose", 8),
@@ -203,7 +206,7 @@ DISTILLATIONS: dict[str, DistillRecipe] = {
             ("object_relocate", 24),
             ("walk_to_point", 32),
         ),
-        steps=900_000,
+        steps=500_000,
         start_from="runs/nine",
         learner=dataclasses.replace(DISTILLATION_LEARNER, learning_rate=1e-3),
     ),
