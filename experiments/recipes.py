@@ -36,34 +36,37 @@ def _beginnings(task: str, steps: int, start: str, learner: LearnerConfig, envir
     return dataclasses.replace(stage, horizon=learner.rollout_steps, environments=environments)
 
 
-def _with_a_thing(task: str, steps: int) -> ExpertRecipe:
-    """A first training at 30 to 100 control steps a second: noise is correlated, or muscles would not follow it."""
-    learner = dataclasses.replace(_learner(0.97, (-0.7, -2.3)), noise_correlation=0.8)
-    return ExpertRecipe(task, steps=steps, environments=128, learner=learner)
-
-
-def _with_a_thing_again(task: str, steps: int, start: str) -> ExpertRecipe:
-    """Less noise asks for smaller steps: with those of the first training the policy jumped (KL 0.9 per iteration)."""
-    learner = dataclasses.replace(_learner(0.97, (-1.2, -2.6), 1e-4), noise_correlation=0.8, minibatches=4)
-    return dataclasses.replace(_stage(task, steps, start, learner), environments=128)
-
-
-def _lesson(
+def _correlated(
     task: str,
     steps: int,
     noise: tuple[float, float],
-    learning_rate: tuple[float, float],
+    *,
+    discount: float = 0.98,
+    learning_rate: tuple[float, float] = (3e-4, 1e-5),
+    minibatches: int = 4,
     start: str = "",
     horizon: int = 0,
 ) -> ExpertRecipe:
-    """Balls, relocation and walking: what a fault costs shows later than for pen and die, so they discount less."""
+    """A stage at 30 to 100 control steps a second: noise is correlated, or muscles would not follow it."""
     learner = dataclasses.replace(
-        _learner(0.98, noise, learning_rate[0]),
-        minibatches=4,
+        _learner(discount, noise, learning_rate[0]),
+        minibatches=minibatches,
         final_learning_rate=learning_rate[1],
         noise_correlation=0.8,
     )
     return dataclasses.replace(_stage(task, steps, start, learner), environments=128, horizon=horizon)
+
+
+def _turning(task: str, steps: int) -> ExpertRecipe:
+    """A first training of pen or die."""
+    return _correlated(task, steps, (-0.7, -2.3), discount=0.97, minibatches=8)
+
+
+def _lesson(
+    task: str, steps: int, noise: tuple[float, float], learning_rate: tuple[float, float], start: str = ""
+) -> ExpertRecipe:
+    """Balls, relocation and walking: what a fault costs shows later than for pen and die, so they discount less."""
+    return _correlated(task, steps, noise, learning_rate=learning_rate, start=start)
 
 
 EXPERTS: dict[str, ExpertRecipe] = {
@@ -134,12 +137,22 @@ EXPERTS: dict[str, ExpertRecipe] = {
         "hand_little_reach", 512_000, "hand_index_reach_second", _learner(0.9, (-1.2, -3.0))
     ),
     "hand_little_reach": _stage("hand_little_reach", 640_000, "hand_little_reach_first", _learner(0.9, (-1.2, -3.3))),
-    "pen_reorient_first": _with_a_thing("pen_reorient", 2_000_000),
-    "pen_reorient": _with_a_thing_again("pen_reorient", 1_000_000, "pen_reorient_first"),
-    "die_reorient": _with_a_thing("die_reorient", 1_600_000),
-    "die_reorient_p1": _with_a_thing("die_reorient_p1", 2_000_000),
-    "die_reorient_p2": _with_a_thing("die_reorient_p2", 2_000_000),
-    "baoding_practice": _lesson("baoding_practice", 1_300_000, (-0.7, -2.0), (3e-4, 6e-5), horizon=100),
+    "pen_reorient_first": _turning("pen_reorient", 2_000_000),
+    # Less noise asks for smaller steps: with those of the first training the policy jumped (KL 0.9 per iteration).
+    "pen_reorient": _correlated(
+        "pen_reorient",
+        1_000_000,
+        (-1.2, -2.6),
+        discount=0.97,
+        learning_rate=(1e-4, 1e-5),
+        start="pen_reorient_first",
+    ),
+    "die_reorient": _turning("die_reorient", 1_600_000),
+    "die_reorient_p1": _turning("die_reorient_p1", 2_000_000),
+    "die_reorient_p2": _turning("die_reorient_p2", 2_000_000),
+    "baoding_practice": _correlated(
+        "baoding_practice", 1_300_000, (-0.7, -2.0), learning_rate=(3e-4, 6e-5), horizon=100
+    ),
     "baoding_cw_first": _lesson("baoding_cw", 250_000, (-1.5, -2.6), (1.5e-4, 1e-5), "baoding_practice"),
     "baoding_cw_second": _lesson("baoding_cw", 350_000, (-1.8, -3.0), (1.2e-4, 1e-5), "baoding_cw_first"),
     "baoding_cw": _lesson("baoding_cw", 320_000, (-2.0, -3.2), (1.2e-4, 1e-5), "baoding_cw_second"),
