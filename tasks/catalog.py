@@ -163,6 +163,12 @@ BAODING_HARDER = dataclasses.replace(
     phase_spread=math.pi,
     summary="the same, from any first angle",
 )
+BAODING_HOLD = dataclasses.replace(
+    BAODING_HARD,
+    name="baoding_hold",
+    directions=(0,),
+    summary="hold balls of many kinds where they are (a first lesson)",
+)
 BAODING_PRACTICE = dataclasses.replace(
     BAODING_CCW,
     name="baoding_practice",
@@ -229,6 +235,7 @@ SHIPPED_TASKS = (
     BAODING_CCW,
     BAODING_HARD,
     BAODING_HARDER,
+    BAODING_HOLD,
     BAODING_PRACTICE,
     OBJECT_RELOCATE,
     OBJECT_RELOCATE_P1,
@@ -237,7 +244,7 @@ SHIPPED_TASKS = (
 )
 _NOT_ARNOLDS = (
     *(FINGER_POSE, FINGER_REACH, HAND_POSE),
-    *(DIE_REORIENT_P1, DIE_REORIENT_P2, BAODING_PRACTICE, OBJECT_RELOCATE_P1, WALK_PRACTICE),
+    *(DIE_REORIENT_P1, DIE_REORIENT_P2, BAODING_HOLD, BAODING_PRACTICE, OBJECT_RELOCATE_P1, WALK_PRACTICE),
 )
 
 GROUPS: dict[str, tuple[str, ...]] = {
