@@ -196,13 +196,14 @@ def test_bench_replaces_what_is_between_the_markers_and_nothing_else(
 
     monkeypatch.setattr(bench, "_measure", lambda name: [Row("the hand", 4321.0)])
     readme = tmp_path / "README.md"
-    readme.write_text("before\n<!-- bench -->\nold figures\n<!-- /bench -->\nafter\n")
+    other = "<!-- bench mixture -->\nother figures\n<!-- /bench mixture -->\n"
+    readme.write_text(f"before\n{other}<!-- bench all -->\nold figures\n<!-- /bench all -->\nafter\n")
     ended = arnold("bench", "all", "--write", readme)
     assert ended.code == 0
     assert ended.paths == [Path("README.md")]
     text = readme.read_text()
-    assert text.startswith("before\n<!-- bench -->\n")
-    assert text.endswith("\n<!-- /bench -->\nafter\n")
+    assert text.startswith(f"before\n{other}<!-- bench all -->\n")
+    assert text.endswith("\n<!-- /bench all -->\nafter\n")
     assert "old figures" not in text
     assert text.count("| the hand | 4,321 |") == len(bench.BENCHMARKS) - len(bench.SLOW)
 

@@ -23,7 +23,6 @@ BENCHMARKS = {
     "limits": ("task_limits", "measure_task_limits", "what the hand reaches allow at best"),
 }
 SLOW = ("mixture", "encoders", "limits")  # many minutes each: `all` leaves them out
-BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,14 +33,14 @@ class Bench:
     """What to measure; all is the first three."""
 
     write: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """A Markdown file whose table between <!-- bench --> and <!-- /bench --> is replaced."""
+    """A Markdown file whose table between <!-- bench NAME --> and <!-- /bench NAME --> is replaced."""
 
     def run(self) -> Done:
         """Measure, print, and write the table if asked."""
         if self.what != "all" and self.what not in BENCHMARKS:
             raise UserError(f"no benchmark {self.what!r}; {did_you_mean(self.what, [*BENCHMARKS, 'all'])}")
         if self.write:
-            _parts(self.write)  # refused before minutes of measuring
+            _parts(self.write, self.what)  # refused before minutes of measuring
         names = [name for name in BENCHMARKS if name not in SLOW] if self.what == "all" else [self.what]
         measured = {}
         for name in names:
@@ -49,7 +48,7 @@ class Bench:
             measured[name] = _measure(name)
             show_table(*_cells(measured[name]), title=name)
             say()
-        return Done((_write(self.write, measured),) if self.write else ())
+        return Done((_write(self.write, self.what, measured),) if self.write else ())
 
 
 def _measure(name: str) -> Sequence[Any]:
@@ -72,15 +71,14 @@ def _cell(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _write(path: Path, measured: dict[str, Sequence[Any]]) -> Path:
-    """Put the tables between the markers of a Markdown file."""
+def _write(path: Path, what: str, measured: dict[str, Sequence[Any]]) -> Path:
+    """Put the tables between the markers that a Markdown file has for ``what``."""
     from arnold import provenance
     from arnold.checkpoints.durable import reported_writes, write_text
 
-    before, after = _parts(path)
+    before, after = _parts(path, what)
     versions = provenance.package_versions()
     named = ", ".join(f"{name} {versions[name]}" for name in ("jax", "mujoco", "myosuite") if versions.get(name))
-    what = "all" if len(measured) > 1 else next(iter(measured))
     written = path.name if path.is_absolute() else path
     lines = [f"Measured by `arnold bench {what} --write {written}` on {provenance.machine()} ({named}).", ""]
     for name, rows in measured.items():
@@ -88,25 +86,26 @@ def _write(path: Path, measured: dict[str, Sequence[Any]]) -> Path:
         lines += [f"**{name}**: {BENCHMARKS[name][2]}", ""]
         lines += [_line(columns), "|---" * len(columns) + "|", *map(_line, cells), ""]
     with reported_writes(path):
-        return write_text(path, f"{before}{BEGIN}\n" + "\n".join(lines) + f"{END}{after}").absolute()
+        return write_text(path, before + "\n" + "\n".join(lines) + after).absolute()
 
 
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _parts(path: Path) -> tuple[str, str]:
-    """What stands before and after the markers.
+def _parts(path: Path, what: str) -> tuple[str, str]:
+    """What stands up to the first marker of ``what``, and from its second.
 
     Raises:
         UserError: the file is missing or lacks a marker.
     """
+    begin, end = f"<!-- bench {what} -->", f"<!-- /bench {what} -->"
     if not path.is_file():
         raise UserError(
-            f"no file {str(path)!r} to write the table into; it must exist and have the lines {BEGIN} and {END}"
+            f"no file {str(path)!r} to write the table into; it must exist and have the lines {begin} and {end}"
         )
-    before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise UserError(f"{path} has no lines {BEGIN} and {END}; add them where the table is to stand")
-    return before, after
+    before, begun, rest = path.read_text(encoding="utf-8").partition(begin)
+    _, ended, after = rest.partition(end)
+    if not (begun and ended):
+        raise UserError(f"{path} has no lines {begin} and {end}; add them where the table is to stand")
+    return before + begun, ended + after
