@@ -226,6 +226,32 @@ def test_what_mjx_refuses_is_switched_off_and_reported() -> None:
 
 
 @pytest.mark.mjx
+def test_what_is_like_a_capsule_collides_as_one_on_mjx() -> None:
+    model = mujoco.MjModel.from_xml_string(
+        """<mujoco><worldbody><geom name="table" type="cylinder" size="1 .1"/>
+        <body pos="0 0 1"><freejoint/><geom name="die" type="box" size=".1 .1 .1"/></body>
+        <body pos="1 0 1"><freejoint/><geom name="egg" type="ellipsoid" size=".3 .1 .12" euler="0 0 90"/></body>
+        </worldbody></mujoco>"""
+    )
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        converted, report = convert_for_mjx(model, "table")
+    assert report.changes == (
+        "1 cylinder geoms collide as capsules: table",
+        "1 ellipsoid geoms collide as capsules: egg",
+    )
+    capsule = int(mujoco.mjtGeom.mjGEOM_CAPSULE)
+    assert converted.geom_type.tolist() == [capsule, int(mujoco.mjtGeom.mjGEOM_BOX), capsule]
+    np.testing.assert_allclose(converted.geom_size[0, :2], [1.0, 0.1])
+    radius = np.sqrt(0.1 * 0.12)
+    np.testing.assert_allclose(converted.geom_size[2, :2], [radius, 0.3 - radius], rtol=1e-6)
+    # The egg's long axis, x, points along the world's y after the quarter turn; a capsule's is its z.
+    along, turned = np.zeros(3), converted.geom_quat[2]
+    mujoco.mju_rotVecQuat(along, np.array([0.0, 0.0, 1.0]), turned)
+    np.testing.assert_allclose(along, [0.0, 1.0, 0.0], atol=1e-6)
+    assert "BOX" in report.reasons[0]
+
+
+@pytest.mark.mjx
 def test_a_model_that_mjx_cannot_take_is_named_with_mjxs_reason() -> None:
     model = mujoco.MjModel.from_xml_string("<mujoco><option solver='PGS'/><worldbody/></mujoco>")
     with pytest.raises(UserError, match=r"MJX cannot take body 'heap': .*PGS.*use the native back end"):

@@ -299,6 +299,19 @@ ROLLING = """
 
 
 @pytest.mark.mjx
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [("pen_reorient", 0), ("die_reorient", 2), ("baoding_cw", 0), ("object_relocate", 2), ("walk_to_point", 0)],
+)
+def test_mjx_takes_every_scene_and_names_the_contacts_that_it_changed(name: str, changed: int) -> None:
+    physics = make_physics(embodiment(task(name).body).compile(), "mjx")
+    assert len(physics.report.changes) == changed
+    if changed:
+        assert physics.report.changes[0].startswith("1 cylinder geoms collide as capsules: ")
+        assert physics.report.changes[1].startswith("contacts of 5 ellipsoid geoms switched off: ")
+
+
+@pytest.mark.mjx
 def test_on_mjx_an_episode_has_the_nearest_variant_and_moves_as_natively(tmp_path) -> None:
     path = tmp_path / "rolling.xml"
     path.write_text(ROLLING)

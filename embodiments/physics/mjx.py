@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
+import mujoco
 import numpy as np
 from mujoco import mjx
 
@@ -46,15 +47,15 @@ class MjxPhysics:
     def __init__(self, body: Body, variants: np.ndarray | None = None):
         self.body = body
         with _mjx_promotion():
-            model, self.report = convert_for_mjx(body.model, body.embodiment.name)
-            self._blank = mjx.make_data(body.model, impl="jax")
+            fitted, self.report = convert_for_mjx(body.model, body.embodiment.name)
+            model, self._blank = mjx.put_model(fitted, impl="jax"), mjx.make_data(fitted, impl="jax")
         self._stepping = _without(model, int(mjx.DisableBit.SENSOR))
         # Contacts and limits are most of what XLA has to compile; an evaluation does without them where it can.
         self._evaluating = _without(model, unread_by_sensors(body.model))
         self._values, self._weights = jnp.zeros((1, 0), jnp.float32), jnp.zeros(0, jnp.float32)
         self._fields: dict[str, jax.Array] = {}
         if body.changes:
-            self._make_pool(variants)
+            self._make_pool(fitted, variants)
 
     def initial(
         self, qpos: jax.Array, qvel: jax.Array, act: jax.Array, changes: jax.Array | None = None
@@ -113,8 +114,8 @@ class MjxPhysics:
         """The number () of the variant whose values are nearest to ``changes`` (P,), in units of their spreads."""
         return jnp.argmin(jnp.sum(jnp.square((self._values - changes[None]) * self._weights[None]), axis=1))
 
-    def _make_pool(self, variants: np.ndarray | None) -> None:
-        """Compile the variants natively, and keep what differs between them."""
+    def _make_pool(self, fitted: mujoco.MjModel, variants: np.ndarray | None) -> None:
+        """Compile the variants of a model that MJX takes natively, and keep what differs between them."""
         body = self.body
         if variants is None or variants.ndim != 2 or variants.shape[1] != width_of(body.changes):
             shape = None if variants is None else variants.shape
@@ -125,12 +126,12 @@ class MjxPhysics:
         values, first, fixed = np.array(variants, np.float32), 0, []
         for change in body.changes:
             if change.field == "geom_type":
-                values[:, first] = change.current(body.model)
+                values[:, first] = change.current(fitted)
                 fixed.append(change.of)
             first += change.width
         models = []
         for row in values:
-            models.append(body.model.__copy__())
+            models.append(fitted.__copy__())
             apply_changes(models[-1], body.stripped_spec, body.changes, row)
         stacks = {name: np.stack([getattr(model, name) for model in models]) for name in MAY_VARY}
         self._fields = {
