@@ -62,6 +62,13 @@ def _turning(task: str, steps: int) -> ExpertRecipe:
     return _correlated(task, steps, (-0.7, -2.3), discount=0.97, minibatches=8)
 
 
+def _turning_on(
+    task: str, steps: int, noise: tuple[float, float], learning_rate: tuple[float, float], start: str
+) -> ExpertRecipe:
+    """A later training of pen or die, with less noise than the one before."""
+    return _correlated(task, steps, noise, discount=0.97, learning_rate=learning_rate, start=start)
+
+
 def _lesson(
     task: str, steps: int, noise: tuple[float, float], learning_rate: tuple[float, float], start: str = ""
 ) -> ExpertRecipe:
@@ -138,40 +145,12 @@ EXPERTS: dict[str, ExpertRecipe] = {
     ),
     "hand_little_reach": _stage("hand_little_reach", 640_000, "hand_little_reach_first", _learner(0.9, (-1.2, -3.3))),
     "pen_reorient_first": _turning("pen_reorient", 2_000_000),
-    # Less noise asks for smaller steps: with those of the first training the policy jumped (KL 0.9 per iteration).
-    "pen_reorient": _correlated(
-        "pen_reorient",
-        1_000_000,
-        (-1.2, -2.6),
-        discount=0.97,
-        learning_rate=(1e-4, 1e-5),
-        start="pen_reorient_first",
-    ),
+    # Less noise asks for smaller steps: with those of the first training the pen's policy jumped (KL 0.9 per iteration).
+    "pen_reorient": _turning_on("pen_reorient", 1_000_000, (-1.2, -2.6), (1e-4, 1e-5), "pen_reorient_first"),
     "die_reorient_first": _turning("die_reorient", 1_600_000),
-    "die_reorient_second": _correlated(
-        "die_reorient",
-        2_000_000,
-        (-1.1, -2.6),
-        discount=0.97,
-        learning_rate=(2e-4, 2e-5),
-        start="die_reorient_first",
-    ),
-    "die_reorient_third": _correlated(
-        "die_reorient",
-        2_000_000,
-        (-1.3, -2.8),
-        discount=0.97,
-        learning_rate=(2e-4, 2e-5),
-        start="die_reorient_second",
-    ),
-    "die_reorient": _correlated(
-        "die_reorient",
-        500_000,
-        (-2.0, -3.2),
-        discount=0.97,
-        learning_rate=(1.5e-4, 1e-5),
-        start="die_reorient_third",
-    ),
+    "die_reorient_second": _turning_on("die_reorient", 2_000_000, (-1.1, -2.6), (2e-4, 2e-5), "die_reorient_first"),
+    "die_reorient_third": _turning_on("die_reorient", 2_000_000, (-1.3, -2.8), (2e-4, 2e-5), "die_reorient_second"),
+    "die_reorient": _turning_on("die_reorient", 500_000, (-2.0, -3.2), (1.5e-4, 1e-5), "die_reorient_third"),
     "die_reorient_p1": _turning("die_reorient_p1", 2_000_000),
     "die_reorient_p2": _turning("die_reorient_p2", 2_000_000),
     "baoding_practice": _correlated(
