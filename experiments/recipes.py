@@ -58,7 +58,7 @@ def _correlated(
 
 
 def _turning(task: str, steps: int) -> ExpertRecipe:
-    """A first training of pen or die."""
+    """A first training of pen, die or balls."""
     return _correlated(task, steps, (-0.7, -2.3), discount=0.97, minibatches=8)
 
 
@@ -145,7 +145,7 @@ EXPERTS: dict[str, ExpertRecipe] = {
     ),
     "hand_little_reach": _stage("hand_little_reach", 640_000, "hand_little_reach_first", _learner(0.9, (-1.2, -3.3))),
     "pen_reorient_first": _turning("pen_reorient", 2_000_000),
-    # Less noise asks for smaller steps: with those of the first training the pen's policy jumped (KL 0.9 per iteration).
+    # Less noise asks for smaller steps: with those of the first training the policy jumped (KL 0.9 per iteration).
     "pen_reorient": _turning_on("pen_reorient", 1_000_000, (-1.2, -2.6), (1e-4, 1e-5), "pen_reorient_first"),
     "die_reorient_first": _turning("die_reorient", 1_600_000),
     "die_reorient_second": _turning_on("die_reorient", 2_000_000, (-1.1, -2.6), (2e-4, 2e-5), "die_reorient_first"),
@@ -161,7 +161,7 @@ EXPERTS: dict[str, ExpertRecipe] = {
     "baoding_cw": _lesson("baoding_cw", 320_000, (-2.0, -3.2), (1.2e-4, 1e-5), "baoding_cw_second"),
     "baoding_ccw_first": _lesson("baoding_ccw", 250_000, (-1.5, -2.6), (1.5e-4, 1e-5), "baoding_practice"),
     "baoding_ccw": _lesson("baoding_ccw", 300_000, (-1.6, -2.9), (1.5e-4, 1e-5), "baoding_ccw_first"),
-    "baoding_cw_plain": _correlated("baoding_cw", 2_000_000, (-0.7, -2.3), discount=0.97, minibatches=8),
+    "baoding_cw_plain": _turning("baoding_cw", 2_000_000),
     "baoding_hold": _lesson("baoding_hold", 500_000, (-1.3, -2.2), (2e-4, 8e-5), "baoding_cw_plain"),
     "baoding_hard": _lesson("baoding_hard", 500_000, (-1.5, -2.6), (1.5e-4, 2e-5), "baoding_hold"),
     "baoding_harder": _lesson("baoding_harder", 250_000, (-1.6, -2.8), (1.5e-4, 1e-5), "baoding_hard"),
