@@ -63,9 +63,18 @@ def write_text(path: Path, text: str) -> Path:
     Raises:
         OSError: the disk is full or read-only; ``path`` is as it was.
     """
+    return write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    """Write ``content`` to ``path``, whole or not at all.
+
+    Raises:
+        OSError: the disk is full or read-only; ``path`` is as it was.
+    """
     temporary = _beside(path)
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
         sync(temporary)
         os.replace(temporary, path)
     except BaseException:

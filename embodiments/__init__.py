@@ -1,6 +1,6 @@
 """Bodies: where their MJCF comes from, their muscles, joints, sites and sensors, control rate and action map."""
 
-from arnold.embodiments.action_maps import ACTION_MAPS, SIGMOID, ActionMap, action_map
+from arnold.embodiments.action_maps import ACTION_MAPS, LENGTH_PD, SIGMOID, ActionMap, action_map
 from arnold.embodiments.catalog import embodiment, list_embodiments, register_embodiment
 from arnold.embodiments.changes import Change
 from arnold.embodiments.embodiment import Body, Embodiment
@@ -8,6 +8,7 @@ from arnold.embodiments.signals import Frame, Signals
 
 __all__ = [
     "ACTION_MAPS",
+    "LENGTH_PD",
     "SIGMOID",
     "ActionMap",
     "Body",

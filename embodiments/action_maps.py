@@ -2,6 +2,9 @@
 
 An action map is a named value, so that a body can be given another one and a checkpoint can say which it was trained
 with. Actions are clipped to [-1, 1] first: exploration noise beyond the range has no meaning.
+
+Most maps are known before the step: what they give is the excitation, held for the whole control step. A map with
+`feedback` gives a wanted muscle length instead, and the physics computes the excitation in every physics step.
 """
 
 from __future__ import annotations
@@ -16,23 +19,39 @@ from arnold.errors import UserError, did_you_mean
 
 
 @dataclasses.dataclass(frozen=True)
+class LengthFeedback:
+    """Gains of a muscle's pull towards a wanted length, the same for all muscles of a body (`length_control`).
+
+    Attributes:
+        stiffness: peak forces per metre too long.
+        damping: peak forces per metre per second of lengthening.
+    """
+
+    stiffness: float
+    damping: float
+
+
+@dataclasses.dataclass(frozen=True)
 class ActionMap:
-    """A named, elementwise map from action to excitation.
+    """A named, elementwise map from action to the command of a muscle: its excitation, or its wanted length.
 
     Attributes:
         name: what a checkpoint stores and a person types.
         formula: the map in words, with its source.
-        forward: action (..., M) in [-1, 1] -> excitation (..., M) in [0, 1].
-        inverse: excitation (..., M) -> action (..., M); excitations outside the map's image give the nearest action.
+        forward: action (..., M) in [-1, 1] -> command (..., M) in [0, 1].
+        inverse: command (..., M) -> action (..., M); commands outside the map's image give the nearest action.
+        feedback: None where the command is the excitation; else how a command, the wanted length as a share of the
+            muscle's longest, becomes the excitation in each physics step.
     """
 
     name: str
     formula: str
     forward: Callable[[jax.Array], jax.Array]
     inverse: Callable[[jax.Array], jax.Array]
+    feedback: LengthFeedback | None = None
 
     def __call__(self, action: jax.Array) -> jax.Array:
-        """Excitation (..., M) in [0, 1] of an action (..., M), which is clipped to [-1, 1]."""
+        """Command (..., M) in [0, 1] of an action (..., M), which is clipped to [-1, 1]."""
         return self.forward(jnp.clip(action, -1.0, 1.0))
 
 
@@ -64,8 +83,16 @@ DIRECT = ActionMap(
     forward=lambda action: jnp.maximum(action, 0.0),
     inverse=lambda excitation: jnp.clip(excitation, 0.0, 1.0),
 )
+LENGTH_PD = ActionMap(
+    name="length_pd",
+    formula="wanted length = (action + 1) / 2 of the muscle's longest; in each physics step the excitation pulls there "
+    "with 5 peak forces per m and 0.5 per m/s: KINESIS' control mode (physics/length_control.py)",
+    forward=LINEAR.forward,
+    inverse=LINEAR.inverse,
+    feedback=LengthFeedback(stiffness=5.0, damping=0.5),
+)
 
-ACTION_MAPS: dict[str, ActionMap] = {m.name: m for m in (SIGMOID, LINEAR, DIRECT)}
+ACTION_MAPS: dict[str, ActionMap] = {m.name: m for m in (SIGMOID, LINEAR, DIRECT, LENGTH_PD)}
 
 
 def action_map(name: str) -> ActionMap:

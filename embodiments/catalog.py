@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from arnold.embodiments import scenes, sources
+from arnold.embodiments import musclemimic, scenes, sources
 from arnold.embodiments.embodiment import Embodiment
+from arnold.embodiments.kinesis import KINESIS_LEGS, KINESIS_LEGS_FINE
 from arnold.errors import UserError, did_you_mean
 
 ELBOW = Embodiment("elbow", sources.elbow_spec, side="right", summary="MyoElbow: 1 joint, 6 muscles")
@@ -31,7 +32,10 @@ LEGS = Embodiment(
     "legs", scenes.legs_spec, frame_skip=5, side=None, summary="MyoLegs on a floor: 28 joints, 80 muscles"
 )
 
-SHIPPED = (ELBOW, FINGER, HAND, HAND_PEN, HAND_DIE, HAND_BAODING, ARM, ARM_OBJECT, LEGS)
+SHIPPED = (
+    *(ELBOW, FINGER, HAND, HAND_PEN, HAND_DIE, HAND_BAODING, ARM, ARM_OBJECT, LEGS, KINESIS_LEGS, KINESIS_LEGS_FINE),
+    *(musclemimic.BIMANUAL, musclemimic.BIMANUAL_NOFINGERS, musclemimic.FULLBODY, musclemimic.FULLBODY_NOFINGERS),
+)
 _CATALOG: dict[str, Embodiment] = {body.name: body for body in SHIPPED}
 
 

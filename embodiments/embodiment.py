@@ -12,6 +12,7 @@ import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +53,7 @@ class Embodiment:
         build: returns a fresh, editable `mujoco.MjSpec`.
         frame_skip: physics steps per control step; with the model's timestep it sets the control rate.
         side: the side of muscles and joints whose names carry none ("right", "left"), or None for a body with no side.
-        action_map: from action in [-1, 1] to excitation in [0, 1].
+        action_map: from action in [-1, 1] to the muscles' commands in [0, 1]: excitations, or wanted lengths.
         things: MJCF bodies of the scene that are no part of the body (a pen, a ball); their joints are not its joints.
         summary: one line for `arnold list`.
         source: the file that the model comes from, for messages; empty for the bodies that ship.
@@ -84,7 +85,7 @@ class Embodiment:
             name: the body's name; the file's stem by default.
             frame_skip: physics steps per control step.
             side: the side of names that carry none, or None.
-            action_map: action to excitation.
+            action_map: action to the muscles' commands.
 
         Raises:
             UserError: where the file is missing, does not compile, or has no muscles.
@@ -280,7 +281,9 @@ class Body:
     @functools.cached_property
     def fingerprint(self) -> str:
         """Twelve hex digits that change with the model's mechanics, its names or the way it is driven."""
-        return model_fingerprint(self.model, f"{self.embodiment.frame_skip} {self.embodiment.action_map.name}")
+        action_map = self.embodiment.action_map
+        gains = f" {action_map.feedback}" if action_map.feedback else ""
+        return model_fingerprint(self.model, f"{self.embodiment.frame_skip} {action_map.name}{gains}")
 
     def signals(self, physics: PhysicsState) -> Signals:
         """What a task may read of one environment's physics, by name and unit."""
@@ -309,14 +312,36 @@ class Body:
             UserError: for an unknown joint in ``placed``, with the nearest match.
         """
         qpos = jnp.asarray(self.rest_position).at[self.joint_qpos].set(joint_position)
-        joints = [self.model.joint(j) for j in range(self.model.njnt)]
-        known = [joint.name or self.model.body(joint.bodyid[0]).name for joint in joints]
         for name, position in (placed or {}).items():
-            _check_names(f"body {self.embodiment.name!r}", "joint", [name], known)
-            joint = joints[known.index(name)]
+            joint = self._joint_of(name)
             first = int(joint.qposadr[0])
             qpos = qpos.at[first : first + len(joint.qpos0)].set(position)
         return qpos
+
+    def qvel_with(self, joint_velocity: jax.Array, moving: Mapping[str, jax.Array] | None = None) -> jax.Array:
+        """The qvel (nv,) of a body whose hinge and slide joints move with ``joint_velocity`` (J,), rad/s or m/s.
+
+        Args:
+            joint_velocity: of the body's own joints.
+            moving: by name, the velocity of joints that are not the body's own, as `qpos_with` names them: a free
+                joint's (6,), m/s along the world's axes and rad/s about its own. All others are at rest.
+
+        Raises:
+            UserError: for an unknown joint in ``moving``, with the nearest match.
+        """
+        qvel = jnp.zeros(self.model.nv, jnp.float32).at[self.joint_qvel].set(joint_velocity)
+        for name, velocity in (moving or {}).items():
+            joint = self._joint_of(name)
+            first = int(joint.dofadr[0])
+            qvel = qvel.at[first : first + len(joint.damping)].set(velocity)
+        return qvel
+
+    def _joint_of(self, name: str) -> Any:
+        """MuJoCo's view of a joint by its name, or that of the MJCF body that it moves where it has none."""
+        joints = [self.model.joint(j) for j in range(self.model.njnt)]
+        known = [joint.name or self.model.body(joint.bodyid[0]).name for joint in joints]
+        _check_names(f"body {self.embodiment.name!r}", "joint", [name], known)
+        return joints[known.index(name)]
 
     def joint_tokens(self, quantity: tuple[str, ...], joints: Sequence[str] | None = None) -> tuple[Token, ...]:
         """One token per joint that says ``quantity`` of it, in the order of ``joints`` (all by default)."""

@@ -16,7 +16,7 @@ import numpy as np
 from arnold.embodiments import Signals
 from arnold.embodiments.physics import PhysicsState, make_physics
 from arnold.errors import UserError
-from arnold.tasks.task import Goal, Task
+from arnold.tasks.task import Ended, Goal, Start, Task
 from arnold.vocab import TokenTable
 
 VARIANTS = 64  # of a model that changes from episode to episode, on the mjx back end
@@ -95,8 +95,11 @@ class Environment:
     def reset(self, key: jax.Array) -> EnvState:
         """The first state of a new episode; everything is reset, activation included."""
         key, episode_key = jax.random.split(key)
-        physics, goal = self._begin(episode_key)
-        physics = self.physics.forward(physics, jnp.asarray(True))
+        return self.reset_to(key, *self.task.draw(self.body, episode_key, None))
+
+    def reset_to(self, key: jax.Array, start: Start, goal: Goal) -> EnvState:
+        """The first state of an episode whose start and goal are given; later ones are drawn with ``key``."""
+        physics = self.physics.forward(self._at(start), jnp.asarray(True))
         signals = self.body.signals(physics)
         goal = self.task.begin(self.body, signals, goal)
         observation = self._repeat(self._read(signals, goal))
@@ -131,11 +134,12 @@ class Environment:
         observation = jnp.concatenate([state.observation[:, 1:], self._read(signals, goal)[:, None]], axis=1)
         elapsed = state.elapsed + 1
         terminated = outcome.failed | diverged
-        truncated = ~terminated & (elapsed >= self.task.horizon)
+        truncated = ~terminated & ((elapsed >= self.task.horizon) | outcome.finished)
         reward = self.task.reward(outcome)
         key, episode_key = jax.random.split(state.key)
         done = terminated | truncated
-        physics, goal, next_observation = self._restart(done, physics, goal, observation, episode_key)
+        ended = Ended(goal, terminated)
+        physics, goal, next_observation = self._restart(done, physics, ended, observation, episode_key)
         return EnvState(
             physics=physics,
             goal=goal,
@@ -153,21 +157,19 @@ class Environment:
         )
 
     def _restart(
-        self, done: jax.Array, physics: PhysicsState, goal: Goal, observation: jax.Array, key: jax.Array
+        self, done: jax.Array, physics: PhysicsState, ended: Ended, observation: jax.Array, key: jax.Array
     ) -> tuple[PhysicsState, Goal, jax.Array]:
         """Where ``done``, the physics, goal and observation of a fresh episode."""
-        fresh_physics, fresh_goal = self._begin(key)
-        physics = self.physics.forward(_where(done, fresh_physics, physics), done)
+        start, fresh_goal = self.task.draw(self.body, key, ended)
+        physics = self.physics.forward(_where(done, self._at(start), physics), done)
         signals = self.body.signals(physics)
-        goal = _where(done, self.task.begin(self.body, signals, fresh_goal), goal)
+        goal = _where(done, self.task.begin(self.body, signals, fresh_goal), ended.goal)
         first = self._repeat(self._read(signals, goal))
         return physics, goal, jnp.where(done, first, observation)
 
-    def _begin(self, key: jax.Array) -> tuple[PhysicsState, Goal]:
-        start_key, goal_key = jax.random.split(key)
-        start = self.task.start(self.body, start_key)
+    def _at(self, start: Start) -> PhysicsState:
         model = self.body.model
-        qvel = jnp.zeros(model.nv, jnp.float32).at[self.body.joint_qvel].set(start.joint_velocity)
+        qvel = self.body.qvel_with(start.joint_velocity, start.moving)
         act = jnp.zeros(model.na, jnp.float32).at[self.body.muscle_act].set(start.activation)
         qpos = self.body.qpos_with(start.joint_position, start.placed)
         given, widths = [value.size for value in start.changes], [change.width for change in self.body.changes]
@@ -177,13 +179,12 @@ class Environment:
                 f"({', '.join(f'{c.field} of {c.of}' for c in self.body.changes) or 'none'}) are of sizes {widths}"
             )
         changes = jnp.concatenate([jnp.zeros(0, jnp.float32), *(jnp.ravel(value) for value in start.changes)])
-        physics = self.physics.initial(qpos, qvel, act, changes)
-        return physics, self.task.goal(self.body, goal_key)
+        return self.physics.initial(qpos, qvel, act, changes)
 
     def _draw_variants(self) -> np.ndarray:
         """Draws (N, P) of what the task's episodes change, the same every time."""
         keys = jax.random.split(jax.random.key(0), VARIANTS)
-        drawn = jax.jit(jax.vmap(lambda key: self.task.start(self.body, key).changes))(keys)
+        drawn = jax.jit(jax.vmap(lambda key: self.task.draw(self.body, key, None)[0].changes))(keys)
         return np.concatenate([np.asarray(value).reshape(VARIANTS, -1) for value in drawn], axis=1)
 
     def _read(self, signals: Signals, goal: Goal) -> jax.Array:

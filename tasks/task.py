@@ -29,6 +29,7 @@ class Start:
     joint_velocity: jax.Array  # (J,) rad/s
     activation: jax.Array  # (M,) in [0, 1]
     placed: dict[str, jax.Array] = dataclasses.field(default_factory=dict)  # joints that are not the body's, by name
+    moving: dict[str, jax.Array] = dataclasses.field(default_factory=dict)  # their velocities, as in qvel; 0 if not said
     changes: tuple[jax.Array, ...] = ()  # one array per entry of the task's `changes`
 
 
@@ -52,10 +53,19 @@ class Outcome:
     terms: dict[str, jax.Array]  # each () float32
     solved: jax.Array  # () bool
     failed: jax.Array  # () bool: the episode ends here, without a bootstrap
+    finished: jax.Array | bool = False  # () bool: the episode ends here, with one: what was asked is over
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """The episode before, as the next one may learn from it."""
+
+    goal: Goal
+    failed: jax.Array  # () bool
 
 
 jax.tree_util.register_dataclass(Start, [field.name for field in dataclasses.fields(Start)], [])
-jax.tree_util.register_dataclass(Outcome, ["terms", "solved", "failed"], [])
+jax.tree_util.register_dataclass(Outcome, ["terms", "solved", "failed", "finished"], [])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +129,25 @@ class Task:
         raise TypeError(
             f"task {self.name!r} ({type(self).__name__}) does not say how to draw a goal: define goal(body, key)"
         )
+
+    def draw(self, body: Body, key: jax.Array, ended: Ended | None) -> tuple[Start, Goal]:
+        """An episode: its start and its goal, drawn apart by default.
+
+        Args:
+            body: the body.
+            key: of this episode.
+            ended: the episode before in the same environment; None for the first.
+        """
+        start_key, goal_key = jax.random.split(key)
+        return self.start(body, start_key), self.goal(body, goal_key)
+
+    def pool(self, goals: Goal) -> Goal:
+        """What environments of one task learn from each other after each iteration of training; nothing by default.
+
+        Args:
+            goals: with a leading axis of environments.
+        """
+        return goals
 
     def begin(self, body: Body, signals: Signals, goal: Goal) -> Goal:
         """Take into the goal what it needs of an episode's first state, before that is observed; nothing by default."""

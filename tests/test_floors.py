@@ -26,10 +26,11 @@ FLOORS = {
     "arnold.vocab": 1,
     "arnold.checkpoints": 1,
     "arnold.embodiments": 2,
-    "arnold.tasks": 3,
-    "arnold": 4,
-    "arnold.experiments": 5,
-    "arnold.cli": 6,
+    "arnold.motion": 3,
+    "arnold.tasks": 4,
+    "arnold": 5,
+    "arnold.experiments": 6,
+    "arnold.cli": 7,
 }
 
 

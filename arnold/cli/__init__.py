@@ -73,6 +73,8 @@ def _parse(words: list[str]) -> Any:
 
     from arnold.cli.verbs import VERBS
 
+    if " ".join(words[:2]) in VERBS:  # a verb of two words
+        words = [" ".join(words[:2]), *words[2:]]
     if words and not words[0].startswith("-") and words[0] not in VERBS:
         raise UserError(f"no command {words[0]!r}; {did_you_mean(words[0], VERBS)} See `arnold --help`")
     choices = tuple(Annotated[verb, tyro.conf.subcommand(name)] for name, verb in VERBS.items())

@@ -27,6 +27,12 @@ class Evaluate:
     tasks: Names = ()
     """Tasks, task files, or a group ("fourteen", "nine"); the policy's own where not given."""
 
+    clips: Names = ()
+    """Clips, files of clips or folders of them, for imitation tasks in place of their own."""
+
+    held_out: Names = ()
+    """Clips and subjects of imitation tasks, by name, that the policy was not trained on: rows of their own."""
+
     beside: Names = ()
     """Other policies or runs, evaluated on the same tasks and shown in one table and one radar picture."""
 
@@ -52,9 +58,11 @@ class Evaluate:
         from arnold.cli.comparing import show_comparisons, write_side_by_side
         from arnold.cli.experts import experts_beside
         from arnold.cli.task_names import expand, own_tasks
+        from arnold.cli.tracking import check_names, show_tracking, track_saved, with_clips
         from arnold.evaluation import write_evaluation
         from arnold.publishing import evaluate_saved
         from arnold.saved_policy import load
+        from arnold.tracking_report import write_tracking
 
         saved = load(self.policy)
         tasks = expand(self.tasks) or own_tasks(saved)
@@ -62,6 +70,8 @@ class Evaluate:
             raise UserError(
                 f"the tasks of {self.policy!r} ({', '.join(saved.tasks)}) are not known here; name some with --tasks"
             )
+        tasks = with_clips(tasks, self.clips)
+        check_names(tasks, self.held_out)
         others = {name: load(name) for name in self.beside}
         if len(others) < len(self.beside) or self.policy in others:
             raise UserError(f"a policy is given twice: {', '.join((self.policy, *self.beside))}; give each once")
@@ -86,6 +96,19 @@ class Evaluate:
         folder = (self.out or self._folder(saved)).absolute()
         heading = {"policy": str(saved.source), "seed": self.seed, "deterministic": not self.sampled}
         written = write_evaluation(folder, comparisons, heading)
+        followed = track_saved(
+            saved,
+            tasks,
+            held_out=self.held_out,
+            deterministic=not self.sampled,
+            seed=self.seed,
+            backend=self.physics.backend,
+            threads=self.physics.threads,
+            note=note,
+        )
+        if followed:
+            show_tracking(followed)
+            written += write_tracking(folder, followed, heading)
         if others:
             known = [c.expert for c in comparisons]  # seeds are the same, so experts need not run again
             rows = {name: evaluated(policy, {}) for name, policy in others.items()}

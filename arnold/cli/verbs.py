@@ -9,12 +9,14 @@ from arnold.cli.check import Check
 from arnold.cli.distill import Distill
 from arnold.cli.evaluate import Evaluate
 from arnold.cli.export import Export
+from arnold.cli.export_evalkit import ExportEvalkit
 from arnold.cli.finetune import Finetune
 from arnold.cli.info import Info
 from arnold.cli.listing import List
 from arnold.cli.output import Done
 from arnold.cli.play import Play
 from arnold.cli.replay import Replay
+from arnold.cli.retarget import Retarget
 from arnold.cli.train import Train
 
 
@@ -36,6 +38,8 @@ VERBS: dict[str, type[Command]] = {
     "finetune": Finetune,
     "evaluate": Evaluate,
     "export": Export,
+    "export mm-evalkit": ExportEvalkit,
     "bench": Bench,
     "replay": Replay,
+    "retarget": Retarget,
 }

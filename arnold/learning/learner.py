@@ -202,7 +202,7 @@ class Learner:
         lanes, transitions = self._roll_out(state, expert_params, rollout_key)
         scales, rows = self._prepare(state, lanes, transitions)
         state = dataclasses.replace(
-            state, lanes=lanes, reward_scales=scales, key=key, optimiser=self._begun_in_earnest(state)
+            state, lanes=self._pooled(lanes), reward_scales=scales, key=key, optimiser=self._begun_in_earnest(state)
         )
         state, parts = self._update(state, rows, shuffle_key)
         metrics = {**parts, **self._metrics(transitions)}
@@ -256,6 +256,15 @@ class Learner:
             self.config.rollout_steps,
             self.config.noise_correlation,
         )
+
+    def _pooled(self, lanes: dict[str, LaneState]) -> dict[str, LaneState]:
+        """The lanes, once the environments of each task have told each other what the task has them tell."""
+        pooled = {}
+        for lane in self.lanes:
+            state = lanes[lane.name]
+            goal = lane.environment.task.pool(state.env.goal)
+            pooled[lane.name] = dataclasses.replace(state, env=dataclasses.replace(state.env, goal=goal))
+        return pooled
 
     def _observed(self, statistics: ObservationStatistics, transitions: dict[str, Transition]) -> ObservationStatistics:
         for bucket, ids in zip(self.buckets, self._ids, strict=True):

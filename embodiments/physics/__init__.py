@@ -1,4 +1,7 @@
-"""The stepping primitive: `step(state, excitation) -> state`, one function on every back end.
+"""The stepping primitive: `step(state, command) -> state`, one function on every back end.
+
+The command is the excitation, held for the whole control step; for a body whose action map has `feedback` it is the
+wanted muscle length, from which the excitation follows in every physics step (`length_control`).
 
 Back ends are made by name with :func:`make_physics`. Both can be jitted, vmapped and scanned, and task code cannot tell
 them apart.
@@ -31,8 +34,8 @@ class Physics(Protocol):
     ) -> PhysicsState:
         """A state at time 0 with this episode's changes of the model (P,); its sensors are not yet evaluated."""
 
-    def step(self, state: PhysicsState, excitation: jax.Array) -> PhysicsState:
-        """One control step under a constant excitation (M,)."""
+    def step(self, state: PhysicsState, command: jax.Array) -> PhysicsState:
+        """One control step under a constant command (M,): what the body's action map gives."""
 
     def forward(self, state: PhysicsState, needed: jax.Array) -> PhysicsState:
         """The same state with its sensors evaluated where ``needed`` () is true."""

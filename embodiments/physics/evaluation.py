@@ -15,13 +15,16 @@ CONSTRAINT_FREE_SENSORS = (
     mujoco.mjtSensor.mjSENS_FRAMEANGVEL,
 )
 
+_FLAG = mujoco.mjtDisableBit
+_PASSIVE = _FLAG.mjDSBL_SPRING | _FLAG.mjDSBL_DAMPER | _FLAG.mjDSBL_GRAVITY
+WITHOUT_FORCES = int(_FLAG.mjDSBL_CONSTRAINT | _PASSIVE | _FLAG.mjDSBL_EULERDAMP)
+"""Disable flags for what moves a body, muscles apart; the sensors of muscles and frames do without it."""
+
 
 def unread_by_sensors(model: mujoco.MjModel) -> int:
     """Disable flags for evaluation: contacts, limits and passive forces, unless a sensor of the model reads them."""
     free = set(model.sensor_type.tolist()) <= {int(kind) for kind in CONSTRAINT_FREE_SENSORS}
-    flag = mujoco.mjtDisableBit
-    forces = flag.mjDSBL_CONSTRAINT | flag.mjDSBL_SPRING | flag.mjDSBL_DAMPER | flag.mjDSBL_GRAVITY
-    return int(forces | flag.mjDSBL_EULERDAMP) if free else 0
+    return WITHOUT_FORCES if free else 0
 
 
 def idle_in(model: mujoco.MjModel) -> int:

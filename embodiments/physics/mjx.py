@@ -21,6 +21,7 @@ from arnold.embodiments.changes import apply_changes, width_of
 from arnold.embodiments.embodiment import Body
 from arnold.embodiments.physics.conversion import ConversionReport, convert_for_mjx
 from arnold.embodiments.physics.evaluation import unread_by_sensors
+from arnold.embodiments.physics.length_control import LengthControl
 from arnold.embodiments.physics.state import PhysicsState
 from arnold.errors import UserError
 
@@ -52,6 +53,8 @@ class MjxPhysics:
         self._stepping = _without(model, int(mjx.DisableBit.SENSOR))
         # Contacts and limits are most of what XLA has to compile; an evaluation does without them where it can.
         self._evaluating = _without(model, unread_by_sensors(body.model))
+        feedback = body.embodiment.action_map.feedback
+        self._lengths = LengthControl(body, feedback) if feedback else None
         self._values, self._weights = jnp.zeros((1, 0), jnp.float32), jnp.zeros(0, jnp.float32)
         self._fields: dict[str, jax.Array] = {}
         if body.changes:
@@ -71,16 +74,17 @@ class MjxPhysics:
             changes=self._values[0 if changes is None else self._nearest(changes)],
         )
 
-    def step(self, state: PhysicsState, excitation: jax.Array) -> PhysicsState:
-        """One control step under a constant excitation (M,) in [0, 1]."""
+    def step(self, state: PhysicsState, command: jax.Array) -> PhysicsState:
+        """One control step under a constant command (M,) in [0, 1]."""
 
-        def advance(data: mjx.Data, _: None) -> tuple[mjx.Data, None]:
-            return mjx.step(stepping, data), None
+        def advance(data: mjx.Data, _: None) -> tuple[mjx.Data, jax.Array]:
+            excitation = self._excitation(state, data, command)
+            return mjx.step(stepping, data.replace(ctrl=self._control(excitation))), excitation
 
         with _mjx_promotion():
             stepping = self._of_episode(self._stepping, state)
-            data = self._data(state, excitation)
-            data, _ = jax.lax.scan(advance, data, None, length=self.body.embodiment.frame_skip)
+            data = self._data(state, command)
+            data, sent = jax.lax.scan(advance, data, None, length=self.body.embodiment.frame_skip)
             data = self._evaluate(data, state)
         return PhysicsState(
             time=data.time,
@@ -88,7 +92,7 @@ class MjxPhysics:
             qvel=data.qvel,
             act=data.act,
             sensordata=data.sensordata,
-            excitation=excitation,
+            excitation=sent.mean(axis=0) if self._lengths else command,
             changes=state.changes,
         )
 
@@ -145,9 +149,23 @@ class MjxPhysics:
             notes.append(f"shapes of geoms {', '.join(fixed)} stay as the model has them in every episode")
         self.report = dataclasses.replace(self.report, changes=(*self.report.changes, *notes))
 
+    def _excitation(self, state: PhysicsState, data: mjx.Data, command: jax.Array) -> jax.Array:
+        """Excitation (M,) of the next physics step: the command, or what pulls the muscles to the wanted lengths."""
+        if self._lengths is None:
+            return command
+        model = self._of_episode(self._evaluating, state)
+        # Only what lengths depend on; the step that follows has it in common, and XLA computes it once.
+        for stage in (mjx.kinematics, mjx.com_pos, mjx.tendon, mjx.transmission, mjx.fwd_velocity):
+            data = stage(model, data)
+        sensors = mjx.sensor_vel(model, mjx.sensor_pos(model, data)).sensordata
+        return self._lengths.excitation(jnp, command, *self._lengths.motion(sensors))
+
     def _data(self, state: PhysicsState, excitation: jax.Array) -> mjx.Data:
-        control = jnp.zeros(self.body.model.nu, jnp.float32).at[self.body.muscle_controls].set(excitation)
-        return self._blank.replace(time=state.time, qpos=state.qpos, qvel=state.qvel, act=state.act, ctrl=control)
+        at = {"time": state.time, "qpos": state.qpos, "qvel": state.qvel, "act": state.act}
+        return self._blank.replace(ctrl=self._control(excitation), **at)
+
+    def _control(self, excitation: jax.Array) -> jax.Array:
+        return jnp.zeros(self.body.model.nu, jnp.float32).at[self.body.muscle_controls].set(excitation)
 
 
 def _without(model: mjx.Model, flags: int) -> mjx.Model:

@@ -2,7 +2,9 @@
 
 A callback hands the whole batch to `mujoco.rollout` with a persistent pool of threads. The state in is the state out.
 A control step is ``frame_skip`` physics steps, and one more that only evaluates the sensors at the state reached:
-MuJoCo computes sensors before it integrates, so without it they would be one physics step old.
+MuJoCo computes sensors before it integrates, so without it they would be one physics step old. Where muscles are told
+a length, the lengths are evaluated before every physics step in the same way, and the excitations computed from them
+for the whole batch at once.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from jax.experimental.buffer_callback import buffer_callback
 
 from arnold.embodiments.changes import apply_changes, current_values, width_of
 from arnold.embodiments.embodiment import Body
-from arnold.embodiments.physics.evaluation import idle_in, unread_by_sensors, without
+from arnold.embodiments.physics.evaluation import WITHOUT_FORCES, idle_in, unread_by_sensors, without
+from arnold.embodiments.physics.length_control import LengthControl
 from arnold.embodiments.physics.state import PhysicsState
 
 
@@ -47,8 +50,14 @@ class NativePhysics:
         no_reset = mujoco.mjtDisableBit.mjDSBL_AUTORESET
         self._stepping = without(model, no_reset | mujoco.mjtDisableBit.mjDSBL_SENSOR | idle_in(model))
         self._evaluating = without(model, no_reset | unread_by_sensors(model))
+        self._models: tuple[mujoco.MjModel, ...] = (self._stepping, self._evaluating)
+        feedback = body.embodiment.action_map.feedback
+        self._lengths = LengthControl(body, feedback) if feedback else None
+        if self._lengths:  # lengths and velocities of muscles need less than a task's sensors may
+            self._moving = without(model, no_reset | WITHOUT_FORCES)
+            self._models = (*self._models, self._moving)
         self._np = width_of(body.changes)
-        self._episodes: OrderedDict[bytes, tuple[mujoco.MjModel, mujoco.MjModel]] = OrderedDict()
+        self._episodes: OrderedDict[bytes, tuple[mujoco.MjModel, ...]] = OrderedDict()
         self._data = [mujoco.MjData(model) for _ in range(self.threads)]
         self._pool = mujoco.rollout.Rollout(nthread=self.threads)
         self._lock = threading.Lock()
@@ -69,19 +78,20 @@ class NativePhysics:
             changes=jnp.asarray(current_values(self.body.model, self.body.changes)) if changes is None else changes,
         )
 
-    def step(self, state: PhysicsState, excitation: jax.Array) -> PhysicsState:
-        """One control step under a constant excitation (M,) in [0, 1]; where the engine gives up, a state of NaN."""
+    def step(self, state: PhysicsState, command: jax.Array) -> PhysicsState:
+        """One control step under a constant command (M,) in [0, 1]; where the engine gives up, a state of NaN."""
         size = 1 + self._nq + self._nv + self._na
-        packed = jnp.concatenate([self._pack(state), excitation])
+        packed = jnp.concatenate([self._pack(state), command])
         # One array in and one out: what crosses a callback costs more than all the arithmetic around it.
-        reached = _callback(self._host_step, (size + self._ns,), packed)
+        sent = len(self.body.muscles) if self._lengths else 0
+        reached = _callback(self._host_step, (size + self._ns + sent,), packed)
         return PhysicsState(
             time=reached[0],
             qpos=reached[1 : 1 + self._nq],
             qvel=reached[1 + self._nq : 1 + self._nq + self._nv],
             act=reached[1 + self._nq + self._nv : size],
-            sensordata=reached[size:],
-            excitation=excitation,
+            sensordata=reached[size : size + self._ns],
+            excitation=reached[size + self._ns :] if self._lengths else command,
             changes=state.changes,
         )
 
@@ -109,23 +119,54 @@ class NativePhysics:
         return jnp.concatenate([state.time[None], state.qpos, state.qvel, state.act, state.changes])
 
     def _host_step(self, packed: np.ndarray) -> np.ndarray:
-        """Host side of `step`: (..., state, changes and excitation) to (..., state and sensors)."""
+        """Host side of `step`: (..., state, changes and command) to (..., state, sensors, excitation if computed)."""
         rows = packed.reshape(-1, packed.shape[-1])
         size = packed.shape[-1] - self._np - len(self.body.muscles)
-        changes = rows[:, size : size + self._np]
-        control = np.zeros((len(rows), self._skip, self._nu))
-        control[:, :, self.body.muscle_controls] = rows[:, None, size + self._np :]
+        changes, command = rows[:, size : size + self._np], rows[:, size + self._np :]
         begin = rows[:, :size].astype(np.float64)
-        end = self._rollout(self._stepping, begin, changes, control)[0][:, -1]
-        reached = np.empty((len(rows), size + self._ns), np.float32)
+        if self._lengths is None:
+            end, sent = (
+                self._rollout(self._stepping, begin, changes, self._control(command, self._skip))[0][:, -1],
+                None,
+            )
+        else:
+            end, sent = self._follow_lengths(self._lengths, begin, changes, command)
+        reached = np.empty((len(rows), size + self._ns + (0 if sent is None else sent.shape[1])), np.float32)
         with np.errstate(over="ignore"):  # a state beyond float32 becomes infinite, and is found to be
             reached[:, :size] = end
         # Sensors of the state that is handed back, which has been rounded.
-        reached[:, size:] = self._sensors(reached[:, :size], changes)
+        reached[:, size : size + self._ns] = self._sensors(reached[:, :size], changes)
+        reached[:, size + self._ns :] = sent
         # The engine stops a row that has blown up and repeats its last output: its clock tells.
         stopped = ~(end[:, 0] - begin[:, 0] > (self._skip - 0.5) * self.body.timestep)
         reached[stopped] = np.nan
         return reached.reshape(*packed.shape[:-1], -1)
+
+    def _follow_lengths(
+        self, lengths: LengthControl, begin: np.ndarray, changes: np.ndarray, command: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A control step under wanted lengths (B, M): the state reached, and the mean excitation (B, M)."""
+        now, total = begin, np.zeros(command.shape)
+        silent = np.zeros((len(begin), 1, self._nu))
+        velocities = slice(1 + self._nq, 1 + self._nq + self._nv)
+        for _ in range(self._skip):
+            sensors = self._rollout(self._moving, now, changes, silent)[1][:, 0]
+            excitation = lengths.excitation(np, command, *lengths.motion(sensors))
+            after = self._rollout(self._stepping, now, changes, self._control(excitation, 1))[0][:, 0]
+            # One step at a time the engine does not stop at what it warns of; such a row is looked for here.
+            with np.errstate(invalid="ignore", over="ignore"):
+                acceleration = (after - now)[:, velocities] / self.body.timestep
+                extreme = np.abs(np.concatenate([now, acceleration], axis=1))
+            after[~(extreme < mujoco.mjMAXVAL).all(axis=1)] = np.nan
+            now = after
+            total += excitation
+        return now, total / self._skip
+
+    def _control(self, excitation: np.ndarray, steps: int) -> np.ndarray:
+        """Controls (B, steps, nu) of a constant excitation (B, M)."""
+        control = np.zeros((len(excitation), steps, self._nu))
+        control[:, :, self.body.muscle_controls] = excitation[:, None]
+        return control
 
     def _host_forward(self, asked: np.ndarray) -> np.ndarray:
         """Host side of `forward`: sensors (..., ns) of the rows whose last number is not zero."""
@@ -171,25 +212,25 @@ class NativePhysics:
         Models are kept by their values, so that within an episode nothing is computed; the least recently used one is
         written over, once there are more than two batches of them.
         """
-        which = 0 if model is self._stepping else 1
+        which = [one is model for one in self._models].index(True)
         models = []
         for values in changes:
             key = values.tobytes()
-            pair = self._episodes.get(key)
-            if pair is None:
-                pair = self._recycled(2 * len(changes))
-                for one in pair:
+            changed = self._episodes.get(key)
+            if changed is None:
+                changed = self._recycled(2 * len(changes))
+                for one in changed:
                     apply_changes(one, self.body.stripped_spec, self.body.changes, values)
-                self._episodes[key] = pair
+                self._episodes[key] = changed
             self._episodes.move_to_end(key)
-            models.append(pair[which])
+            models.append(changed[which])
         return models
 
-    def _recycled(self, enough: int) -> tuple[mujoco.MjModel, mujoco.MjModel]:
-        """A pair of models for stepping and for sensors that no row of the present call uses."""
+    def _recycled(self, enough: int) -> tuple[mujoco.MjModel, ...]:
+        """Models for stepping, for sensors and the like, that no row of the present call uses."""
         if len(self._episodes) >= max(enough, 128):
             return self._episodes.popitem(last=False)[1]
-        return self._stepping.__copy__(), self._evaluating.__copy__()
+        return tuple(model.__copy__() for model in self._models)
 
 
 def _callback(host: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...], packed: jax.Array) -> jax.Array:

@@ -21,5 +21,5 @@ class PhysicsState:
     qvel: jax.Array  # (nv,) generalised velocities
     act: jax.Array  # (na,) activations
     sensordata: jax.Array  # (ns,) the sensors that the body declares
-    excitation: jax.Array  # (M,) the excitation that led here, in [0, 1]
+    excitation: jax.Array  # (M,) the excitation that led here, in [0, 1]; the mean where it varied on the way
     changes: jax.Array  # (P,) this episode's values of the model fields that the body declares as changing
