@@ -1,7 +1,9 @@
 """Rollouts in the file format that mm-evalkit reads: MuscleMimic's kit that compares policies with recorded people.
 
 It knows two bodies, both at 100 Hz: the whole body without finger muscles (for gait), and two arms with them. Joints
-and muscles are written by name, so a whole body with fingers does as well; its fingers are left out.
+and muscles are written by name, so a whole body with fingers does as well (they are left out), and two arms without
+(the kit wants a column for each finger muscle and reads none of them: they are written as silent, and named in
+``absent_muscles``).
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import numpy as np
 
 from arnold.checkpoints.durable import reported_writes, write_bytes, write_text
 from arnold.embodiments import Body
-from arnold.embodiments.musclemimic import BIMANUAL, FULLBODY_NOFINGERS
+from arnold.embodiments.musclemimic import BIMANUAL, BIMANUAL_NOFINGERS, FULLBODY_NOFINGERS
 from arnold.errors import UserError
 from arnold.tracking import Followed, held_frames
 
@@ -39,19 +41,17 @@ def check_body(body: Body) -> Body:
             f"body {name!r} is controlled every {1000 * body.control_dt:.3g} ms and mm-evalkit reads rollouts of 10 ms "
             f"only; export a policy of {FULLBODY_NOFINGERS.name!r} or {BIMANUAL.name!r}"
         )
-    for known in (FULLBODY_NOFINGERS, BIMANUAL):
-        read = known.compile()
-        if set(read.joints) <= set(body.joints) and set(read.muscles) <= set(body.muscles):
-            return read
+    for known, least in ((FULLBODY_NOFINGERS, FULLBODY_NOFINGERS), (BIMANUAL, BIMANUAL_NOFINGERS)):
+        needed = least.compile()
+        if set(needed.joints) <= set(body.joints) and set(needed.muscles) <= set(body.muscles):
+            return known.compile()
     raise UserError(
         f"mm-evalkit does not know body {name!r} ({len(body.joints)} joints, {len(body.muscles)} muscles); export a "
         f"policy of {FULLBODY_NOFINGERS.name!r} (354 muscles) or {BIMANUAL.name!r} (126)"
     )
 
 
-def write_rollouts(
-    folder: Path, followed: Iterable[Followed], policy: str, motion_group: str = ""
-) -> tuple[Path, ...]:
+def write_rollouts(folder: Path, followed: Iterable[Followed], policy: str, motion_group: str = "") -> tuple[Path, ...]:
     """Write episodes.npz, and policies.yaml that names it to ``mm-evalkit evaluate``.
 
     An episode's rows are the frames before MuscleMimic's rule of failure is broken; the reference is whole. Activations
@@ -101,16 +101,18 @@ class _Sampler:
     def __init__(self, body: Body, read: Body):
         gait = read.embodiment == FULLBODY_NOFINGERS
         self.model = body.embodiment.compile(touches=tuple(FEET.values()) if gait else ()).model
-        self.joints = [read.model.joint(j).name for j in range(read.model.njnt)]
+        own = {self.model.joint(j).name for j in range(self.model.njnt)}
+        self.joints = [name for j in range(read.model.njnt) if (name := read.model.joint(j).name) in own]
         self._qpos = _columns(self.model, self.joints)
-        self._muscles = [body.muscles.index(name) for name in read.muscles]
+        self._muscles = [body.muscles.index(name) for name in read.muscles if name in body.muscles]
+        self._present = np.isin(read.muscles, body.muscles)
         hinges = [name for name in self.joints if self.model.joint(name).type[0] == mujoco.mjtJoint.mjJNT_HINGE]
         self._feet, self._hinges = gait, [int(self.model.joint(name).dofadr[0]) for name in hinges]
         self._data = mujoco.MjData(self.model)
         self._acts = body.muscle_act
-        self.about: dict[str, Any] = {}
+        self.about: dict[str, Any] = {"absent_muscles": np.array(read.muscles)[~self._present]}
         if gait:
-            self.about = {
+            self.about |= {
                 "kinetics_sample_phase": "post_step",  # of the state that a step has led to
                 "generalized_actuator_force_joint_names": np.array(hinges),
                 "generalized_actuator_force_units": np.array(["Nm"] * len(hinges)),
@@ -123,10 +125,12 @@ class _Sampler:
         """The arrays of an episode."""
         frames = 1 + held_frames(followed)["relative"]
         done = followed.done
+        activation = np.zeros((frames, len(self._present)), np.float32)
+        activation[:, self._present] = done.activation[:frames, self._muscles]
         made = {
             "joint_positions": np.asarray(done.qpos[:frames, self._qpos]),
             "traj_qpos": np.asarray(followed.clip.qpos[:, self._qpos]),
-            "muscle_activations": np.asarray(done.activation[:frames, self._muscles]),
+            "muscle_activations": activation,
         }
         if self._feet:
             touch, forces = self._forces(followed, frames)
@@ -151,7 +155,7 @@ class _Sampler:
 
 def _columns(model: mujoco.MjModel, joints: Sequence[str]) -> list[int]:
     """Where in qpos the numbers of joints are."""
-    columns = []
+    columns: list[int] = []
     for name in joints:
         joint = model.joint(name)
         first = int(joint.qposadr[0])

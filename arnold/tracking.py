@@ -26,10 +26,11 @@ from arnold.tasks.task import Outcome
 RULES = {
     "each": "a tracked body is more than 0.15 m off",
     "mean": "the tracked bodies are more than 0.5 m off on average",
-    "relative": "the others are more than 0.3 m off on average, seen from the main body, or that is more than 0.5 m off",
+    "relative": "seen from the main body, the others are more than 0.3 m off on average, or it is more than 0.5 m off",
 }
 """When an episode has failed: KINESIS' rule of training, its rule of evaluation, and MuscleMimic's of evaluation."""
 EACH, MEAN, RELATIVE, MAIN = 0.15, 0.5, 0.3, 0.5  # m, the limits of RULES
+Rows = Any  # a Pose of numpy arrays
 TOGETHER = 64  # clips that are stepped at once
 BLOCK = 32  # control steps between two looks at what happened
 
@@ -176,7 +177,7 @@ def _endless(task: Imitate) -> Imitate:
 
 def _moved(clip: Pose, shift: np.ndarray, root: str) -> Pose:
     """A clip where its follower was: ``shift`` (3,) m further; the free joint of a body that has one comes first."""
-    qpos = np.array(clip.qpos)
+    qpos: Any = np.array(clip.qpos)
     if root:
         qpos[:, :3] += shift
     return dataclasses.replace(clip, qpos=qpos, position=clip.position + shift)
@@ -245,7 +246,7 @@ def held_frames(followed: Followed) -> dict[str, int]:
     return {rule: int(np.argmax(breaks)) if breaks.any() else len(breaks) for rule, breaks in broken.items()}
 
 
-def _distances(clip: Pose, done: Pose) -> tuple[np.ndarray, np.ndarray]:
+def _distances(clip: Rows, done: Rows) -> tuple[np.ndarray, np.ndarray]:
     """How far the F tracked bodies are off (T, F) m, and the others seen from the first (T, F - 1) m."""
     error = clip.position - done.position
     return np.linalg.norm(error, axis=2), np.linalg.norm(error[:, 1:] - error[:, :1], axis=2)
@@ -257,8 +258,7 @@ def measure(followed: Followed) -> ClipFigures:
     wanted, held = followed.frames - 1, held_frames(followed)
     far, relative = _distances(clip, done)
     body = followed.body
-    position = clip.qpos[:, body.joint_qpos] - done.qpos[:, body.joint_qpos]
-    velocity = clip.qvel[:, body.joint_qvel] - done.qvel[:, body.joint_qvel]
+    position, velocity = _joint_errors(body, clip, done)
     kept = slice(held["mean"])
     figures = {
         "success_each": float(held["each"] == wanted),
@@ -273,7 +273,7 @@ def measure(followed: Followed) -> ClipFigures:
         "joint_velocity_abs_rad_s": _mean(np.abs(velocity[kept])),
         "early_termination": float(held["relative"] < wanted),
         "coverage_relative": held["relative"] / wanted,
-        **_as_musclemimic(followed.task, *(_rows(pose, 0, held["relative"]) for pose in (clip, done)), position, velocity),
+        **_as_musclemimic(followed, held["relative"]),
     }
     return ClipFigures(
         name=followed.name,
@@ -285,12 +285,11 @@ def measure(followed: Followed) -> ClipFigures:
     )
 
 
-def _as_musclemimic(
-    task: Imitate, clip: Pose, done: Pose, position: np.ndarray, velocity: np.ndarray
-) -> dict[str, float | None]:
-    """The figures that MuscleMimic reports and validates by."""
-    frames = len(clip.qpos)
-    position, velocity = position[:frames], velocity[:frames]
+def _as_musclemimic(followed: Followed, frames: int) -> dict[str, float | None]:
+    """The figures that MuscleMimic reports and validates by, over some frames after the start."""
+    task, body = followed.task, followed.body
+    clip, done = (_rows(pose, 1, 1 + frames) for pose in (followed.clip, followed.done))
+    position, velocity = _joint_errors(body, clip, done)
     error = clip.position - done.position
     relative = error[:, 1:] - error[:, :1]
     turns, motions = zip(*(_relative(pose) for pose in (clip, done)), strict=True)
@@ -299,7 +298,7 @@ def _as_musclemimic(
         "err_joint_vel": _mean(_rms_rows(velocity)),
         "err_root_xyz": _mean(_rms_rows(error[:, 0])) if task.root else None,
         "err_root_yaw": _mean(np.abs(_yaw_error(task, clip, done))) if task.root else None,
-        "err_rpos": _mean(_rms_rows(relative.reshape(frames, -1))),
+        "err_rpos": _mean(_rms_rows(relative.reshape(frames, 3 * relative.shape[1]))),
         "err_site_abs": _mean(np.linalg.norm(error, axis=2)),
         "euclidean_joint_position": _mean(np.abs(position)),
         "euclidean_joint_velocity": _mean(np.abs(velocity)),
@@ -309,7 +308,13 @@ def _as_musclemimic(
     }
 
 
-def _relative(pose: Pose) -> tuple[np.ndarray, np.ndarray]:
+def _joint_errors(body: Body, clip: Rows, done: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """Errors of joint positions (T, J) rad and velocities (T, J) rad/s, clip minus body."""
+    position = clip.qpos[:, body.joint_qpos] - done.qpos[:, body.joint_qpos]
+    return position, clip.qvel[:, body.joint_qvel] - done.qvel[:, body.joint_qvel]
+
+
+def _relative(pose: Rows) -> tuple[np.ndarray, np.ndarray]:
     """Rotation vectors (T, F - 1, 3) rad and velocities (T, F - 1, 6) of all bodies but the first, relative to it.
 
     The angular velocity is turned by the transposed relative rotation and the linear one by the first body's own
@@ -326,7 +331,7 @@ def _relative(pose: Pose) -> tuple[np.ndarray, np.ndarray]:
     return vectors, np.concatenate([spin, linear], axis=2)
 
 
-def _yaw_error(task: Imitate, clip: Pose, done: Pose) -> np.ndarray:
+def _yaw_error(task: Imitate, clip: Rows, done: Rows) -> np.ndarray:
     """How far the main body's heading is from the clip's, frame by frame (T,) rad."""
     if not len(clip.qpos):
         return np.zeros(0)
@@ -335,7 +340,7 @@ def _yaw_error(task: Imitate, clip: Pose, done: Pose) -> np.ndarray:
     return np.asarray((wanted - seen + np.pi) % (2.0 * np.pi) - np.pi)
 
 
-def _rows(pose: Pose, first: int, last: int) -> Pose:
+def _rows(pose: Pose, first: int, last: int) -> Rows:
     """Some frames of a pose, in double precision."""
     return jax.tree.map(lambda rows: np.asarray(rows[first:last], np.float64), pose)
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from arnold.checkpoints.durable import reported_writes, write_text
 from arnold.episodes import Act
-from arnold.errors import UserError, did_you_mean
 from arnold.tasks import Environment
 from arnold.tasks.imitate import Imitate
 from arnold.tracking import FIGURES, RULES, ClipFigures, follow, measure
@@ -60,7 +59,7 @@ class Tracking:
     Attributes:
         task: its name.
         clips: one entry per clip, in the task's order.
-        held_out: which of them the policy was not trained on.
+        held_out: which of them no episode of training is drawn from.
     """
 
     task: str
@@ -95,9 +94,7 @@ class Tracking:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, per clip too."""
-        clips = [
-            {**dataclasses.asdict(c), "held_out": out} for c, out in zip(self.clips, self.held_out, strict=True)
-        ]
+        clips = [{**dataclasses.asdict(c), "held_out": out} for c, out in zip(self.clips, self.held_out, strict=True)]
         return {"task": self.task, "groups": [dataclasses.asdict(group) for group in self.groups], "clips": clips}
 
 
@@ -106,43 +103,17 @@ def tracking(
     agent: Callable[[Environment], Act],
     params: Any = None,
     *,
-    held_out: Sequence[str] = (),
     backend: str = "native",
     threads: int | None = None,
     seed: int = 0,
 ) -> Tracking:
-    """Follow every clip of a task and measure it.
-
-    Args:
-        task: the task.
-        agent: makes the agent for an environment.
-        params: handed to the agent.
-        held_out: names of clips and of subjects that the policy was not trained on.
-        backend: physics back end.
-        threads: threads of the native back end.
-        seed: of the agent's own chance.
-
-    Raises:
-        UserError: for a name in ``held_out`` that is neither a clip nor a subject.
-    """
-    check_held_out(task, held_out)
+    """Follow every clip of a task and measure it; arguments and errors as `arnold.tracking.follow`."""
+    held_out = tuple(bool(drawn == 0.0) for drawn in task.reference(task.compile()).drawn(task.held_out))
     made = {}
     for followed in follow(task, agent, params, backend=backend, threads=threads, seed=seed):
         made[followed.place] = measure(followed)
     clips = tuple(made[place] for place in range(len(made)))
-    return Tracking(task.name, clips, tuple(c.name in held_out or c.subject in held_out for c in clips))
-
-
-def check_held_out(task: Imitate, held_out: Sequence[str]) -> None:
-    """Raise a `UserError` for a name in ``held_out`` that is neither a clip nor a subject of the task."""
-    reference = task.reference(task.compile())
-    known = sorted({*reference.names, *reference.subjects} - {""})
-    for name in held_out:
-        if name not in known:
-            raise UserError(
-                f"{name!r} is to be held out, but task {task.name!r} has no clip or subject of that name; "
-                f"{did_you_mean(name, known)}"
-            )
+    return Tracking(task.name, clips, held_out)
 
 
 def _group(name: str, clips: Sequence[ClipFigures]) -> Group:
@@ -157,7 +128,7 @@ def _group(name: str, clips: Sequence[ClipFigures]) -> Group:
 
 def _means(rows: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
     """Unweighted, over the rows that have a number."""
-    known = {name: [row[name] for row in rows if row[name] is not None] for name in rows[0]}
+    known = {name: [value for row in rows if (value := row[name]) is not None] for name in rows[0]}
     return {name: float(np.mean(values)) if values else None for name, values in known.items()}
 
 

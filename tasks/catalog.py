@@ -12,11 +12,13 @@ import dataclasses
 import math
 
 from arnold.tasks.baoding import Baoding
+from arnold.tasks.follow import FASTEST, FollowPoint
+from arnold.tasks.imitate import KINESIS_SHARPNESS, KINESIS_WEIGHTS, Imitate
 from arnold.tasks.pose import MYOSUITE_POSE_WEIGHTS, Pose
 from arnold.tasks.reach import MYOSUITE_REACH_WEIGHTS, Reach
 from arnold.tasks.relocate import Relocate
 from arnold.tasks.turn import TurnDie, TurnPen
-from arnold.tasks.walk import WalkToPoint
+from arnold.tasks.walk import FEET, ROOT, WalkToPoint
 
 # digit: (tip site, low corner, high corner), m, world frame
 _HAND_REACHES = {
@@ -214,6 +216,99 @@ WALK_TO_POINT = WalkToPoint(
     yaw=3.083,
     summary="walk to a point on the floor and stay there",
 )
+KINESIS_TRACKED = ("root", "tibia_l", "tibia_r", "talus_l", "talus_r", "toes_l", "toes_r")
+IMITATE_WALKING = Imitate(
+    name="imitate_walking",
+    body="kinesis_legs",
+    clips=("walk", "walk_slow", "walk_fast", "walk_left", "walk_right", "walk_brisk", "walk_wide_left"),
+    held_out=("walk_brisk", "walk_wide_left"),
+    tracked=KINESIS_TRACKED,
+    root=ROOT,
+    feet=FEET,
+    weights=KINESIS_WEIGHTS,
+    sharpness=KINESIS_SHARPNESS,
+    horizon=150,
+    each_within=0.25,
+    summary="follow walking clips with 80 muscles (KINESIS)",
+)
+ARMS_TRACKED = ("thorax", "humerus_l", "ulna_l", "lunate_l", "humerus_r", "ulna_r", "lunate_r")
+IMITATE_REACHING = Imitate(
+    name="imitate_reaching",
+    body="musclemimic_bimanual_nofingers",
+    clips=tuple(f"reaches_{seed}" for seed in range(8)),
+    held_out=("reaches_6", "reaches_7"),
+    tracked=ARMS_TRACKED,
+    lookahead=(1, 5, 10, 20),
+    weights=(("relative_position", 1.0), ("joint_position", 0.3), ("velocity", 0.2), ("energy", 0.1)),
+    sharpness=(("relative_position", 200.0), ("joint_position", 5.0), ("velocity", 2.0), ("energy", 0.05)),
+    horizon=200,
+    each_within=0.12,
+    solved_within=0.05,
+    summary="follow reaches of both hands with 64 muscles (MuscleMimic)",
+)
+# joint: rad (m for translations) of both legs: knees bent a little, soles flat, weight 3 cm ahead of the ankles; what
+# follows the knee is where the model's couplings put it (the reference's first posture is up to 16 degrees off them)
+_AT_EASE = {
+    "hip_flexion": 0.06,
+    "hip_adduction": -0.05,
+    "knee_angle_translation2": 0.00113,
+    "knee_angle_translation1": 0.00054,
+    "knee_angle": 0.2,
+    "knee_angle_rotation2": 0.01432,
+    "knee_angle_rotation3": 0.06732,
+    "ankle_angle": 0.14,
+    "knee_angle_beta_translation2": -0.02011,
+    "knee_angle_beta_translation1": 0.04816,
+    "knee_angle_beta_rotation1": -0.03169,
+}
+# KINESIS' point goals. Its bonus of 100 for each step within reach drowns the rest; with Arnold's 1, a step there pays
+# what a step towards it pays at 1.9 m/s, so that arriving pays and hurrying past does not.
+TARGET_REACHING = FollowPoint(
+    name="target_reaching",
+    body="kinesis_legs",
+    horizon=150,
+    posture=tuple((f"{joint}_{side}", value) for side in "rl" for joint, value in _AT_EASE.items()),
+    place=(0.0, 0.0, 0.9414),
+    like=dataclasses.replace(IMITATE_WALKING, clips=("walk",), held_out=()),
+    summary="walk to a point around the body and stay there (KINESIS)",
+)
+# A walking pelvis is up to 0.25 m/s off its mean velocity within a stride.
+DIRECTIONAL_CONTROL = dataclasses.replace(
+    TARGET_REACHING,
+    name="directional_control",
+    horizon=300,
+    low=(0.0, 0.0),
+    high=(0.0, 0.0),
+    speeds=(0.0, FASTEST),
+    every=3.0,
+    directions=8,
+    lure=1.0,
+    near=math.inf,
+    pace=0.3,
+    tilted=0.35,
+    weights=(("pace", 1.0), ("energy", 0.1), ("upright", 0.1), ("solved", 1.0)),
+    summary="go as commanded: eight directions or stop, at up to 3 m/s (KINESIS)",
+)
+DIRECTIONAL_WALK = dataclasses.replace(
+    DIRECTIONAL_CONTROL,
+    name="directional_walk",
+    speeds=(0.6, 1.6),
+    summary="the same at walking speed (a first lesson)",
+)
+PATH_FOLLOWING = dataclasses.replace(
+    TARGET_REACHING,
+    name="path_following",
+    horizon=300,
+    low=(0.0, 0.0),
+    high=(0.0, 0.0),
+    speeds=(0.8, 1.5),
+    every=1.5,
+    turn=0.7,
+    near=0.3,
+    weights=(("near", 1.0), ("pace", 0.5), ("energy", 0.1), ("upright", 0.1), ("solved", 1.0)),
+    summary="keep up with a point that goes a winding way at walking speed",
+)
+FOLLOWING = (TARGET_REACHING, DIRECTIONAL_CONTROL, DIRECTIONAL_WALK, PATH_FOLLOWING)
 WALK_PRACTICE = dataclasses.replace(
     WALK_TO_POINT,
     name="walk_practice",
@@ -241,10 +336,14 @@ SHIPPED_TASKS = (
     OBJECT_RELOCATE_P1,
     WALK_TO_POINT,
     WALK_PRACTICE,
+    IMITATE_WALKING,
+    IMITATE_REACHING,
+    *FOLLOWING,
 )
 _NOT_ARNOLDS = (
     *(FINGER_POSE, FINGER_REACH, HAND_POSE),
     *(DIE_REORIENT_P1, DIE_REORIENT_P2, BAODING_HOLD, BAODING_PRACTICE, OBJECT_RELOCATE_P1, WALK_PRACTICE),
+    *(IMITATE_WALKING, IMITATE_REACHING, *FOLLOWING),
 )
 
 GROUPS: dict[str, tuple[str, ...]] = {

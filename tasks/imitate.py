@@ -275,7 +275,7 @@ class Imitate(Task):
 
     def _pose(self, body: Body, goal: Following, ahead: int) -> Pose:
         pose = self.reference(body).at(goal.clip, goal.frame + ahead)
-        return dataclasses.replace(pose, position=pose.position + goal.shift)
+        return dataclasses.replace(pose, position=pose.position + goal.shift[None])
 
     def _tilt(self, signals: Signals) -> jax.Array:
         """The rotation vector (3,) rad from the world's vertical to the main body's, world frame; 0 where it is fixed."""

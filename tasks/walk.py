@@ -89,12 +89,12 @@ class WalkToPoint(Task):
 
     def begin(self, body: Body, signals: Signals, goal: WalkGoal) -> WalkGoal:
         """Measure the first state."""
-        now = _distance(signals, goal)
+        now = distance(signals, goal)
         return dataclasses.replace(goal, now=now, before=now)
 
     def advance(self, body: Body, signals: Signals, goal: WalkGoal) -> WalkGoal:
         """Measure, and keep the distance of the step before."""
-        return dataclasses.replace(goal, now=_distance(signals, goal), before=goal.now)
+        return dataclasses.replace(goal, now=distance(signals, goal), before=goal.now)
 
     def channels(self, body: Body) -> tuple[Channel, ...]:
         """Joints, feet, tilt, muscles, velocity of the root, error (point minus root); the last three by heading."""
@@ -103,13 +103,13 @@ class WalkToPoint(Task):
         return (
             *joint_channels(body),
             Channel(feet, lambda s, g: s.touch),
-            Channel(tilt, lambda s, g: _by_heading(s, _tilt(s))[:2]),
+            Channel(tilt, lambda s, g: by_heading(s, root_tilt(s))[:2]),
             *muscle_channels(body),
             axis_channel(
-                ("root",), quantities.site_velocity, lambda s, g: _by_heading(s, s.frame(ROOT).linear_velocity)
+                ("root",), quantities.site_velocity, lambda s, g: by_heading(s, s.frame(ROOT).linear_velocity)
             ),
             axis_channel(
-                ("root",), quantities.site_error, lambda s, g: _by_heading(s, g.point - s.frame(ROOT).position)
+                ("root",), quantities.site_error, lambda s, g: by_heading(s, g.point - s.frame(ROOT).position)
             ),
         )
 
@@ -120,24 +120,24 @@ class WalkToPoint(Task):
         terms = {
             "progress": goal.before - goal.now,
             "energy": jnp.exp(-0.05 * effort),
-            "upright": jnp.exp(-3.0 * jnp.sum(jnp.square(_tilt(signals)))),
+            "upright": jnp.exp(-3.0 * jnp.sum(jnp.square(root_tilt(signals)))),
             "solved": as_float(solved),
         }
         return Outcome(terms, solved, signals.frame(ROOT).position[2] < self.fallen)
 
 
-def _distance(signals: Signals, goal: WalkGoal) -> jax.Array:
+def distance(signals: Signals, goal: WalkGoal) -> jax.Array:
     """Horizontal distance () m of the root from the point."""
     return jnp.linalg.norm(goal.point[:2] - signals.frame(ROOT).position[:2])
 
 
-def _tilt(signals: Signals) -> jax.Array:
+def root_tilt(signals: Signals) -> jax.Array:
     """The rotation vector (3,) rad from the world's vertical to the root's, world frame."""
     up = jnp.array([0.0, 0.0, 1.0])
     return shortest_turn(up, rotation(signals.frame(ROOT).quaternion).apply(up))
 
 
-def _by_heading(signals: Signals, vector: jax.Array) -> jax.Array:
+def by_heading(signals: Signals, vector: jax.Array) -> jax.Array:
     """A vector (3,) of the world in the frame that has x where the body faces, and z up."""
     faces = heading(rotation(signals.frame(ROOT).quaternion), jnp.array(FORWARD, jnp.float32))
     return faces.inv().apply(vector)

@@ -30,9 +30,6 @@ class Evaluate:
     clips: Names = ()
     """Clips, files of clips or folders of them, for imitation tasks in place of their own."""
 
-    held_out: Names = ()
-    """Clips and subjects of imitation tasks, by name, that the policy was not trained on: rows of their own."""
-
     beside: Names = ()
     """Other policies or runs, evaluated on the same tasks and shown in one table and one radar picture."""
 
@@ -58,7 +55,7 @@ class Evaluate:
         from arnold.cli.comparing import show_comparisons, write_side_by_side
         from arnold.cli.experts import experts_beside
         from arnold.cli.task_names import expand, own_tasks
-        from arnold.cli.tracking import check_names, show_tracking, track_saved, with_clips
+        from arnold.cli.tracking import show_tracking, track_saved, with_clips
         from arnold.evaluation import write_evaluation
         from arnold.publishing import evaluate_saved
         from arnold.saved_policy import load
@@ -71,7 +68,6 @@ class Evaluate:
                 f"the tasks of {self.policy!r} ({', '.join(saved.tasks)}) are not known here; name some with --tasks"
             )
         tasks = with_clips(tasks, self.clips)
-        check_names(tasks, self.held_out)
         others = {name: load(name) for name in self.beside}
         if len(others) < len(self.beside) or self.policy in others:
             raise UserError(f"a policy is given twice: {', '.join((self.policy, *self.beside))}; give each once")
@@ -99,7 +95,6 @@ class Evaluate:
         followed = track_saved(
             saved,
             tasks,
-            held_out=self.held_out,
             deterministic=not self.sampled,
             seed=self.seed,
             backend=self.physics.backend,

@@ -22,7 +22,7 @@ _SHOWN = 40  # rows of the table; a thousand clips have a report each
 
 @dataclasses.dataclass(frozen=True)
 class Retarget:
-    """Make clips for a body from motion files (BVH, AMC, C3D, TRC, OpenSim .mot, AMASS npz), with a quality report each.
+    """Make clips for a body from motion files (BVH, AMC, C3D, TRC, OpenSim .mot, AMASS npz), each with a report.
 
     A folder is done in parallel and past bad files, which are listed at the end; run again, it goes on where it was
     stopped.
@@ -83,7 +83,9 @@ class Retarget:
         if not (math.isfinite(self.rate) and self.rate >= 0):
             raise UserError(f"--rate is {self.rate!r}; frames per second above 0 are accepted")
         if self.start < 0 or (self.stop is not None and self.stop <= self.start):
-            raise UserError(f"--start is {self.start:g} and --stop {self.stop}; 0 <= start < stop is accepted, in seconds")
+            raise UserError(
+                f"--start is {self.start:g} and --stop {self.stop}; 0 <= start < stop is accepted, in seconds"
+            )
         if self.workers is not None and self.workers < 1:
             raise UserError(f"--workers is {self.workers}; at least 1 is accepted")
 

@@ -14,13 +14,13 @@ from arnold.errors import UserError
 from arnold.saved_policy import SavedPolicy
 from arnold.tasks import register_task, task
 from arnold.tasks.imitate import Imitate
-from arnold.tracking_report import Tracking, check_held_out, said_of, table_rows, tracking
+from arnold.tracking_report import Tracking, said_of, table_rows, tracking
 
 SHORT = 20  # clips that the printed table names one by one
 
 
 def with_clips(tasks: Sequence[str], clips: Sequence[Path | str]) -> tuple[str, ...]:
-    """The imitation tasks among ``tasks``, with other clips and a name that says so; registered.
+    """The imitation tasks among ``tasks``, with other clips, none held out, and a name that says so; registered.
 
     Raises:
         UserError: where none of them is one.
@@ -31,24 +31,14 @@ def with_clips(tasks: Sequence[str], clips: Sequence[Path | str]) -> tuple[str, 
     if not found:
         raise UserError(f"clips are followed in imitation tasks only, not in {', '.join(tasks)}; name one with --tasks")
     given = tuple(str(clip) for clip in clips)
-    replaced = [dataclasses.replace(made, name=f"{made.name}_with_clips", clips=given) for made in found]
+    replaced = [dataclasses.replace(made, name=f"{made.name}_with_clips", clips=given, held_out=()) for made in found]
     return tuple(register_task(made).name for made in replaced)
-
-
-def check_names(tasks: Sequence[str], held_out: Sequence[str]) -> None:
-    """Raise a `UserError` where clips and subjects are to be held out that the imitation tasks do not have."""
-    found = [made for made in map(task, tasks) if isinstance(made, Imitate)]
-    if held_out and not found:
-        raise UserError(f"clips are held out of imitation tasks only, not of {', '.join(tasks)}; leave --held-out away")
-    for made in found:
-        check_held_out(made, held_out)
 
 
 def track_saved(
     saved: SavedPolicy,
     tasks: Sequence[str],
     *,
-    held_out: Sequence[str] = (),
     deterministic: bool = True,
     seed: int = 0,
     backend: str = "native",
@@ -60,7 +50,6 @@ def track_saved(
     Args:
         saved: the policy.
         tasks: task names.
-        held_out: names of clips and of subjects that it was not trained on.
         deterministic: take mean actions.
         seed: of sampled actions.
         backend: physics back end.
@@ -72,9 +61,7 @@ def track_saved(
         begun = time.monotonic()
         agent = functools.partial(policy_agent, saved.policy, deterministic=deterministic)
         parameters = (saved.params, saved.statistics)
-        each = tracking(
-            asked, agent, parameters, held_out=held_out, seed=seed, backend=backend, threads=threads
-        )
+        each = tracking(asked, agent, parameters, seed=seed, backend=backend, threads=threads)
         note(f"{asked.name}: followed {len(each.clips)} clips ({time.monotonic() - begun:.1f} s)")
         made.append(each)
     return made

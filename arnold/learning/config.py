@@ -106,6 +106,12 @@ class LearnerConfig:
     lost in the muscles, which are slow; correlated noise moves the body. PPO's loss stays as it is (Hollenstein et al.
     2024, arXiv 2312.11091)."""
 
+    muscle_correlation: float = 0.0
+    """Of exploration noise between muscles that pull the body the same way, in [0, 1): this share of each muscle's
+    variance is noise of the joints, which it has in common with the others that turn them. Independent noise of many
+    muscles cancels out at the joints (Chiappa et al. 2023, arXiv 2305.20065, whose directions are learned; here they
+    are the body's moment arms at rest)."""
+
     entropy: float = -1.0
     """Overrides the regime's entropy weight where it is 0 or more."""
 
@@ -131,6 +137,10 @@ class LearnerConfig:
         if not 0.0 <= self.noise_correlation < 1.0:
             raise UserError(
                 f"LearnerConfig.noise_correlation is {self.noise_correlation!r}; a number from 0 to below 1 is accepted"
+            )
+        if not 0.0 <= self.muscle_correlation < 1.0:
+            raise UserError(
+                f"LearnerConfig.muscle_correlation is {self.muscle_correlation!r}; a number from 0 to below 1 is accepted"
             )
         for field in ("discount", "gae_lambda"):
             if not 0.0 <= getattr(self, field) <= 1.0:

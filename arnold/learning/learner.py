@@ -13,15 +13,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
+from arnold.embodiments.moments import pulling_directions
 from arnold.errors import UserError, did_you_mean
 from arnold.experts import Expert
 from arnold.learning.advantages import generalised_advantages, values_after
 from arnold.learning.config import LearnerConfig, regime
 from arnold.learning.losses import Rows, mixed_loss
 from arnold.learning.minibatches import minibatches
-from arnold.learning.mixture import Lane, Mixture, make_buckets, make_lanes
+from arnold.learning.mixture import Bucket, Lane, Mixture, make_buckets, make_lanes
 from arnold.learning.reward_scale import REWARD_CLIP, RewardScale, update_reward_scale
 from arnold.learning.rollout import LaneState, Transition, roll_out
 from arnold.policy import normaliser
@@ -87,6 +89,7 @@ class Learner:
         self.buckets = make_buckets(self.lanes)
         self.steps_per_iteration = config.rollout_steps * sum(lane.batch for lane in self.lanes)
         self._ids = [policy.bind(bucket.tables) for bucket in self.buckets]
+        self._mixings = [_mixing(bucket, config.muscle_correlation) for bucket in self.buckets]
         updates = max(1, iterations) * config.epochs * config.minibatches
         self.schedule = optax.cosine_decay_schedule(
             config.learning_rate, updates, alpha=config.final_learning_rate / config.learning_rate
@@ -255,6 +258,7 @@ class Learner:
             key,
             self.config.rollout_steps,
             self.config.noise_correlation,
+            self._mixings,
         )
 
     def _pooled(self, lanes: dict[str, LaneState]) -> dict[str, LaneState]:
@@ -380,7 +384,7 @@ class Learner:
             self._apply(params, state.statistics, state.iteration, index, rows.observation)
             for index, rows in enumerate(minibatch)
         ]
-        return mixed_loss(outputs, minibatch, self.weights, self.config.clip)
+        return mixed_loss(outputs, minibatch, self.weights, self.config.clip, self._mixings)
 
     # ---- figures ----------------------------------------------------------------------------------------------------
 
@@ -401,6 +405,18 @@ class Learner:
             figures[f"{lane.name}/failed"] = step.terminated.astype(jnp.float32).mean()
             figures[f"{lane.name}/diverged"] = step.diverged.astype(jnp.int32).sum()
         return figures
+
+
+def _mixing(bucket: Bucket, correlation: float) -> jax.Array | None:
+    """The Cholesky factors (N, M, M) of the correlations between the noises of a bucket's muscles; none of 0."""
+    if not correlation:
+        return None
+    factors = []
+    for body in (lane.environment.body for lane in bucket.lanes):
+        along = pulling_directions(body.model, body.rest_position.astype(np.float64))[body.muscle_controls]
+        shared = correlation * along @ along.T
+        factors.append(np.linalg.cholesky(shared + np.diag(1.0 - np.diag(shared))))
+    return jnp.asarray(np.stack(factors), jnp.float32)
 
 
 def _flat(x: jax.Array) -> jax.Array:

@@ -28,17 +28,30 @@ class Rows:
     label: jax.Array  # (N, B, M) the expert's action; zeros where nobody labels
 
 
-def log_probability(mean: jax.Array, log_std: jax.Array, action: jax.Array) -> jax.Array:
-    """Log density (N, B) of actions (N, B, M) under independent Gaussians, summed over the M muscles.
+def log_probability(
+    mean: jax.Array, log_std: jax.Array, action: jax.Array, mixing: jax.Array | None = None
+) -> jax.Array:
+    """Log density (N, B) of actions (N, B, M) under Gaussians over the M muscles.
 
     Args:
         mean: (N, B, M).
         log_std: (N, M).
         action: (N, B, M), not clipped.
+        mixing: (N, M, M) lower triangular, the Cholesky factor of the correlations between muscles; none by default.
     """
     spread = log_std[:, None, :]
     deviation = (action - mean) * jnp.exp(-spread)
-    return jnp.sum(-0.5 * jnp.square(deviation) - spread - _HALF_LOG_2PI, axis=-1)
+    shrunk = jnp.float32(0.0)
+    if mixing is not None:
+        deviation = jnp.einsum("nij,nbj->nbi", _inverse(mixing), deviation)
+        shrunk = jnp.sum(jnp.log(jnp.diagonal(mixing, axis1=-2, axis2=-1)), axis=-1)[:, None]
+    return jnp.sum(-0.5 * jnp.square(deviation) - spread - _HALF_LOG_2PI, axis=-1) - shrunk
+
+
+def _inverse(mixing: jax.Array) -> jax.Array:
+    """Of lower triangular matrices (N, M, M)."""
+    unit = jnp.broadcast_to(jnp.eye(mixing.shape[-1], dtype=mixing.dtype), mixing.shape)
+    return jax.scipy.linalg.solve_triangular(mixing, unit, lower=True)
 
 
 def entropy(log_std: jax.Array) -> jax.Array:
@@ -59,7 +72,7 @@ def clipped_surrogate(log_prob: jax.Array, rows: Rows, clip: float) -> jax.Array
 
 
 def total_loss(
-    output: PolicyOutput, rows: Rows, weights: LossWeights, clip: float
+    output: PolicyOutput, rows: Rows, weights: LossWeights, clip: float, mixing: jax.Array | None = None
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """The weighted loss () of one bucket and its parts, means over its rows; a part without weight is not computed."""
     parts: dict[str, jax.Array] = {}
@@ -68,7 +81,7 @@ def total_loss(
         parts["imitation"] = imitation_loss(output.mean, rows.label)
         loss += weights.imitation * parts["imitation"]
     if weights.policy_gradient:
-        log_prob = log_probability(output.mean, output.log_std, rows.action)
+        log_prob = log_probability(output.mean, output.log_std, rows.action, mixing)
         parts["policy_gradient"] = clipped_surrogate(log_prob, rows, clip)
         parts["kl"] = jnp.mean(rows.log_prob - log_prob)
         loss += weights.policy_gradient * parts["policy_gradient"]
@@ -82,7 +95,11 @@ def total_loss(
 
 
 def mixed_loss(
-    outputs: Sequence[PolicyOutput], minibatch: Sequence[Rows], weights: LossWeights, clip: float
+    outputs: Sequence[PolicyOutput],
+    minibatch: Sequence[Rows],
+    weights: LossWeights,
+    clip: float,
+    mixings: Sequence[jax.Array | None] | None = None,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """The loss () of all buckets and its parts: the sum over buckets, each weighted by its share of the rows.
 
@@ -91,13 +108,14 @@ def mixed_loss(
         minibatch: the rows of each bucket.
         weights: of the parts.
         clip: PPO's ratio clip.
+        mixings: of the noise of each bucket's muscles, see `log_probability`.
     """
     total = sum(rows.target.size for rows in minibatch)
     loss = jnp.float32(0.0)
     merged: dict[str, jax.Array] = {}
-    for output, rows in zip(outputs, minibatch, strict=True):
+    for output, rows, mixing in zip(outputs, minibatch, mixings or [None] * len(outputs), strict=True):
         share = rows.target.size / total
-        bucket_loss, parts = total_loss(output, rows, weights, clip)
+        bucket_loss, parts = total_loss(output, rows, weights, clip, mixing)
         loss += share * bucket_loss
         for name, value in parts.items():
             merged[name] = merged.get(name, jnp.float32(0.0)) + share * value

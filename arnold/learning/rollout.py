@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -59,6 +59,7 @@ def roll_out(
     key: jax.Array,
     steps: int,
     correlation: float = 0.0,
+    mixings: Sequence[jax.Array | None] | None = None,
 ) -> tuple[dict[str, LaneState], dict[str, Transition]]:
     """Step every environment of every task ``steps`` times.
 
@@ -74,6 +75,7 @@ def roll_out(
         steps: T.
         correlation: of a muscle's noise from one control step to the next, in [0, 1); each step's own distribution is
             the policy's whatever this is.
+        mixings: of the noise of each bucket's muscles, see `arnold.learning.losses.log_probability`.
 
     Returns:
         the states after, and per task a `Transition` with a leading axis T.
@@ -89,8 +91,10 @@ def roll_out(
             output: PolicyOutput = act(index, observations)
             fresh = jax.random.normal(jax.random.fold_in(step_key, index), output.mean.shape)
             noise = noises[index] = correlation * noises[index] + (1.0 - correlation**2) ** 0.5 * fresh
-            sampled = output.mean + noise * jnp.exp(output.log_std)[:, None, :]
-            log_probs = log_probability(output.mean, output.log_std, sampled)
+            mixing = mixings[index] if mixings else None
+            mixed = noise if mixing is None else jnp.einsum("nij,nbj->nbi", mixing, noise)
+            sampled = output.mean + mixed * jnp.exp(output.log_std)[:, None, :]
+            log_probs = log_probability(output.mean, output.log_std, sampled, mixing)
             for n, lane in enumerate(bucket.lanes):
                 choice = (output.mean[n], sampled[n], log_probs[n], output.value[n])
                 expert, params = experts.get(lane.name), expert_params.get(lane.name)

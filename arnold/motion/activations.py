@@ -8,10 +8,12 @@ so their force is linear in activation; the ground pushes within a friction cone
 
 from __future__ import annotations
 
+import daqp
 import mujoco
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from arnold.embodiments.moments import independent_velocities, moment_arms
 from arnold.errors import UserError
 from arnold.motion.clip import Clip
 
@@ -39,8 +41,6 @@ def static_activations(model: mujoco.MjModel, clip: Clip, feet: tuple[str, ...] 
     """
     if (model.actuator_dyntype != int(mujoco.mjtDyn.mjDYN_MUSCLE)).any():
         raise UserError("static optimisation needs a model that has muscles alone for actuators")
-    import daqp
-
     acceleration = gaussian_filter1d(np.gradient(clip.qvel, 1.0 / clip.rate, axis=0), SMOOTHING_S * clip.rate, axis=0)
     points = _points(model, feet)
     data = mujoco.MjData(model)
@@ -49,7 +49,7 @@ def static_activations(model: mujoco.MjModel, clip: Clip, feet: tuple[str, ...] 
         data.qpos, data.qvel, data.qacc = clip.qpos[frame], clip.qvel[frame], acceleration[frame]
         moments, wanted = _muscles_and_need(model, data)
         ground = _ground(model, data, points)
-        free = _independent(model, data)
+        free = independent_velocities(model, data.qpos)
         # rows: independent coordinates; columns: activations, then pushes along the edges of friction pyramids
         columns = np.concatenate([moments, ground], axis=1).T @ free
         need = wanted @ free
@@ -77,8 +77,7 @@ def _muscles_and_need(model: mujoco.MjModel, data: mujoco.MjData) -> tuple[np.nd
         mujoco.mj_fwdVelocity(model, data)
         mujoco.mj_fwdActuation(model, data)
         forces.append(data.actuator_force.copy())
-    moment = np.zeros((model.nu, model.nv))
-    mujoco.mju_sparse2dense(moment, data.actuator_moment, data.moment_rownnz, data.moment_rowadr, data.moment_colind)
+    moment = moment_arms(model, data)
     mujoco.mj_mulM(model, data, need, data.qacc)
     need += data.qfrc_bias - data.qfrc_passive - forces[0] @ moment
     return (moment * (forces[1] - forces[0])[:, None]).T, need
@@ -109,19 +108,3 @@ def _ground(model: mujoco.MjModel, data: mujoco.MjData, points: list[tuple[int, 
             mujoco.mj_jac(model, data, jacobian, None, centre - (0.0, 0.0, radius), body)
             found.append(jacobian.T @ edges.T)
     return np.concatenate(found, axis=1)
-
-
-def _independent(model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:
-    """How velocities (nv,) follow from independent ones (columns), where joints are coupled by equalities."""
-    whole = np.eye(model.nv)
-    dependent = []
-    for equality in np.flatnonzero(model.eq_type == int(mujoco.mjtEq.mjEQ_JOINT)):
-        one, other = model.eq_obj1id[equality], model.eq_obj2id[equality]
-        dof = int(model.jnt_dofadr[one])
-        dependent.append(dof)
-        whole[dof] = 0.0
-        if other >= 0:
-            x = data.qpos[model.jnt_qposadr[other]] - model.qpos0[model.jnt_qposadr[other]]
-            slope = sum(k * model.eq_data[equality, k] * x ** (k - 1) for k in range(1, 5))
-            whole[dof, model.jnt_dofadr[other]] = slope
-    return np.delete(whole, dependent, axis=1)

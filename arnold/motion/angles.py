@@ -1,8 +1,8 @@
 """Motions told in joint angles, put straight onto a body's joints.
 
-OpenSim's ground has x ahead, y up and z to the right; its pelvis turns by tilt about z, then list about x, then rotation
-about y (gait2392, Rajagopal 2015). Arms are told as flexion about z, adduction about x and rotation about y of the upper
-arm on the trunk, while the bodies' shoulders have other axes: they follow by inverse kinematics.
+OpenSim's ground has x ahead, y up and z to the right; its pelvis turns by tilt about z, then list about x, then
+rotation about y (gait2392, Rajagopal 2015). Arms are told as flexion about z, adduction about x and rotation about y of
+the upper arm on the trunk, while the bodies' shoulders have other axes: they follow by inverse kinematics.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def follow_angles(motion: Motion, skeleton: Skeleton) -> tuple[np.ndarray, Targe
     """A motion's angles on the body's joints.
 
     Args:
-        motion: with angles named as OpenSim names them.
+        motion: with angles named as OpenSim names them, or as the body names its joints.
         skeleton: the body's.
 
     Returns:
@@ -36,8 +36,9 @@ def follow_angles(motion: Motion, skeleton: Skeleton) -> tuple[np.ndarray, Targe
         UserError: where the motion has none of the angles of the body's joints.
     """
     known = {angle: to for angle, to in skeleton.map.angles.items() if angle in motion.angles}
+    own = [joint for joint in skeleton.free_joints if joint in motion.angles and joint not in known]
     arms = [s for s in SIDES if _has_arm(motion, skeleton, s)]
-    if not known and not arms:
+    if not known and not own and not arms:
         raise UserError(
             f"motion {motion.name!r} has no angle of a joint of body {skeleton.name!r}; it has "
             f"{', '.join(list(motion.angles)[:8])}; the body has {', '.join(list(skeleton.map.angles)[:8])}"
@@ -46,12 +47,18 @@ def follow_angles(motion: Motion, skeleton: Skeleton) -> tuple[np.ndarray, Targe
     for angle, (joint, factor) in known.items():
         address = int(skeleton.full.joint(joint).qposadr[0])
         asked[:, address] = factor * np.asarray(motion.angles[angle], float) / _share(skeleton, address)
+    for joint in own:
+        asked[:, int(skeleton.full.joint(joint).qposadr[0])] = motion.angles[joint]
     if skeleton.root >= 0:
         asked = _root(motion, skeleton, asked)
     asked = skeleton.led(asked)
     places = dict(zip(skeleton.keypoints, skeleton.places(asked).transpose(1, 0, 2), strict=True))
     qpos = skeleton.obey(asked)
-    turns = {"pelvis": skeleton.poses(asked)[1][:, skeleton.full.body(skeleton.map.keypoints["pelvis"]).id]} if "pelvis" in places else {}
+    turns = (
+        {"pelvis": skeleton.poses(asked)[1][:, skeleton.full.body(skeleton.map.keypoints["pelvis"]).id]}
+        if "pelvis" in places
+        else {}
+    )
     if arms:
         qpos, wanted = _with_arms(motion, skeleton, qpos, arms)
         places |= wanted
@@ -66,7 +73,9 @@ def _share(skeleton: Skeleton, leader: int) -> float:
     for c in skeleton.couplings:
         follower = joints[c.follower]
         straight = not np.any(c.coefficients[2:])
-        same = np.allclose(model.jnt_axis[follower], axis) and model.jnt_type[follower] == model.jnt_type[joints[leader]]
+        same = (
+            np.allclose(model.jnt_axis[follower], axis) and model.jnt_type[follower] == model.jnt_type[joints[leader]]
+        )
         if c.leader == leader and straight and same and model.joint(follower).name not in _SIDE_BRANCHES:
             total += float(c.coefficients[1])
     return total
@@ -112,7 +121,8 @@ def _with_arms(
         zero = np.zeros(motion.frames)
         mirror = 1.0 if s == "right" else -1.0
         flex, add, turn, bend = (
-            np.asarray(motion.angles.get(f"{name}_{s[0]}", zero), float) for name in ("arm_flex", "arm_add", "arm_rot", "elbow_flex")
+            np.asarray(motion.angles.get(f"{name}_{s[0]}", zero), float)
+            for name in ("arm_flex", "arm_add", "arm_rot", "elbow_flex")
         )
         upper = Rotation.from_euler("ZXY", np.stack([flex, mirror * add, mirror * turn], axis=-1)).as_matrix()
         upper = chest @ (_OPENSIM @ upper @ _OPENSIM.T)
@@ -121,6 +131,10 @@ def _with_arms(
         wanted[f"{s}_shoulder"] = at[f"{s}_shoulder"]
         wanted[f"{s}_elbow"] = elbow
         wanted[f"{s}_wrist"] = elbow + fore @ (rest[f"{s}_wrist"] - rest[f"{s}_elbow"])
-    told = {int(skeleton.model.joint(joint).dofadr[0]) for angle, (joint, _) in skeleton.map.angles.items() if angle in motion.angles}
+    told = {
+        int(skeleton.model.joint(joint).dofadr[0])
+        for angle, (joint, _) in skeleton.map.angles.items()
+        if angle in motion.angles
+    }
     free = {d for s in sides for d in skeleton.dofs_between("spine", f"{s}_wrist")} - told
     return solve(skeleton, Targets(wanted, {}, {}, np.zeros(motion.frames)), near=qpos, free=free), wanted

@@ -117,7 +117,9 @@ def body_map(body: str, model: mujoco.MjModel) -> BodyMap:
     if body in _GIVEN:
         missing = [part for part in _GIVEN[body].keypoints.values() if part not in parts]
         if missing:
-            raise UserError(f"the map of body {body!r} names an MJCF body {missing[0]!r}; {did_you_mean(missing[0], parts)}")
+            raise UserError(
+                f"the map of body {body!r} names an MJCF body {missing[0]!r}; {did_you_mean(missing[0], parts)}"
+            )
         return _GIVEN[body]
     found = {point: next((p for p in names if p in parts), None) for point, names in _KNOWN.items()}
     keypoints = {point: part for point, part in found.items() if part is not None}

@@ -102,7 +102,7 @@ class Clip:
         if not path.is_file():
             raise UserError(f"no clip at {str(path)!r}; make one with `arnold retarget FILE --body BODY`")
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise UserError(f"clip {str(path)!r} cannot be read ({error}); make it anew with `arnold retarget`") from error

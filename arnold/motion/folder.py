@@ -18,7 +18,7 @@ from arnold.checkpoints.durable import reported_writes, write_bytes
 from arnold.errors import UserError
 from arnold.motion.clip import Clip
 
-SUFFIXES = (".bvh", ".amc", ".c3d", ".trc", ".mot", ".sto", ".npz", ".npy", ".pkl")
+SUFFIXES = (".bvh", ".amc", ".c3d", ".trc", ".mot", ".sto", ".mat", ".npz", ".npy")
 VERSION = 1  # of retargeting: clips made by another one are made anew
 
 
@@ -81,7 +81,9 @@ def motion_files(source: Path) -> list[Path]:
     if source.is_file():
         return [source]
     if not source.is_dir():
-        raise UserError(f"no motion file or folder at {str(source)!r}; give a file ({', '.join(SUFFIXES)}) or a folder of them")
+        raise UserError(
+            f"no motion file or folder at {str(source)!r}; give a file ({', '.join(SUFFIXES)}) or a folder of them"
+        )
     found = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     if not found:
         raise UserError(f"folder {str(source)!r} holds no motion files ({', '.join(SUFFIXES)})")
@@ -148,7 +150,9 @@ def run_all(works: Sequence[Work], workers: int) -> Iterator[Outcome]:
                 try:
                     yield done.result()
                 except BrokenProcessPool:
-                    yield Outcome(waiting[done], error="the process that worked on it was killed (memory?); run it again alone")
+                    yield Outcome(
+                        waiting[done], error="the process that worked on it was killed (memory?); run it again alone"
+                    )
         finally:
             for one in waiting:
                 one.cancel()

@@ -18,6 +18,7 @@ STEADY_S = 0.025  # s: likewise of the targets of a foot
 MOST = 0.06  # m: by how much the lift may leave the clip's own level
 GUARD_S = 0.15  # half the time over which the last lift rises and falls
 CONTACT_HEIGHT, CONTACT_SPEED = 0.02, 0.6  # m, m/s: a part of the foot that is nearer and slower is on the ground
+NEAR_SHARE = 0.35  # of the frames, in which the feet are lowest, a foot is surely on the ground, in running too
 BELT_LEAST, BELT_LEAST_S = 0.4, 0.5  # m/s, s: slower or shorter, a foot slides rather than rides on a treadmill
 TOES_FLAT_HEIGHT = 0.05  # m above the lowest that the toes' joint goes: below it the toes lie flat while the heel rises
 
@@ -25,27 +26,27 @@ TOES_FLAT_HEIGHT = 0.05  # m above the lowest that the toes' joint goes: below i
 def belt_velocity(skeleton: Skeleton, qpos: np.ndarray, rate: float) -> np.ndarray:
     """How fast the ground moves under a person who walks on the spot: (2,) m/s; 0 for one who gets on.
 
-    It is the usual velocity of the lower foot while it is near the ground. On a treadmill, or where a file does not say
-    how the pelvis travels, that is not nothing while the pelvis stays.
+    It is the usual velocity of the lowest part of the feet while it is near the ground. On a treadmill, or where a file
+    does not say how the pelvis travels, that is not nothing while the pelvis stays.
     """
     still = np.zeros(2)
-    feet = [p for p in ("left_ankle", "right_ankle") if p in skeleton.keypoints]
-    if skeleton.root < 0 or len(feet) < 2 or len(qpos) < rate * BELT_LEAST_S:
+    feet = [s for s in SIDES if f"{s}_ankle" in skeleton.keypoints]
+    if skeleton.root < 0 or not feet or not len(skeleton.lowest.body) or len(qpos) < rate * BELT_LEAST_S:
         return still
-    places, turns = skeleton.poses(qpos)
-    heights = skeleton.heights((places, turns))
-    low = np.stack([heights[:, _foot_geoms(skeleton, s)].min(axis=1) for s in SIDES], axis=-1)
-    ankles = np.stack([places[:, skeleton.full.body(skeleton.map.keypoints[p]).id, :2] for p in feet], axis=1)
-    speed = np.gradient(ankles, axis=0) * rate
-    lower = low.argmin(axis=1)
-    near = low.min(axis=1) < np.quantile(low.min(axis=1), 0.5)
-    belt = np.median(speed[np.arange(len(qpos)), lower][near], axis=0)
-    travelled = np.linalg.norm(qpos[-1, skeleton.root : skeleton.root + 2] - qpos[0, skeleton.root : skeleton.root + 2])
-    pelvis = travelled / (len(qpos) - 1) * rate
-    return np.asarray(belt) if np.linalg.norm(belt) > max(BELT_LEAST, 2.0 * pelvis) else still
+    poses = skeleton.poses(qpos)
+    geoms = np.any([_foot_geoms(skeleton, s) for s in feet], axis=0)
+    heights = skeleton.heights(poses)[:, geoms]
+    speed = np.gradient(skeleton.middles(poses)[:, geoms, :2], axis=0) * rate
+    near = heights.min(axis=1) < np.quantile(heights.min(axis=1), NEAR_SHARE)
+    belt: np.ndarray = np.median(speed[np.arange(len(qpos)), heights.argmin(axis=1)][near], axis=0)
+    way = (qpos[-1] - qpos[0])[skeleton.root : skeleton.root + 2]
+    pelvis = float(np.linalg.norm(way)) / (len(qpos) - 1) * rate
+    return belt if float(np.linalg.norm(belt)) > max(BELT_LEAST, 2.0 * pelvis) else still
 
 
-def with_feet_on_the_ground(skeleton: Skeleton, goal: Targets, qpos: np.ndarray, rate: float) -> tuple[Targets, np.ndarray]:
+def with_feet_on_the_ground(
+    skeleton: Skeleton, goal: Targets, qpos: np.ndarray, rate: float
+) -> tuple[Targets, np.ndarray]:
     """Targets moved up or down so that feet that stand touch the ground and none is below it.
 
     The whole body is lifted by what varies slowly, each foot (and half as much its knee) by what is left. A person's
@@ -98,20 +99,31 @@ def lifted_clear(skeleton: Skeleton, qpos: np.ndarray, rate: float) -> tuple[np.
     return lifted, lift
 
 
-def ground_contact(skeleton: Skeleton, qpos: np.ndarray, rate: float) -> np.ndarray:
-    """Whether the MJCF body of each touch site is on the ground: near it and slow. (T, C) bool."""
+def ground_contact(skeleton: Skeleton, qpos: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
+    """Whether the MJCF body of each touch site is on the ground, near it and slow; and how fast its lowest part slides.
+
+    Args:
+        skeleton: the body's.
+        qpos: (T, nq).
+        rate: frames per second.
+
+    Returns:
+        (T, C) bool, and (T, C) m/s, horizontal.
+    """
     touches = skeleton.map.touches
-    places, turns = skeleton.poses(qpos)
-    heights = skeleton.heights((places, turns))
-    found = np.zeros((len(qpos), len(touches)), bool)
+    poses = skeleton.poses(qpos)
+    heights, speeds = skeleton.heights(poses), np.gradient(skeleton.middles(poses), axis=0) * rate
+    found, sliding = np.zeros((len(qpos), len(touches)), bool), np.zeros((len(qpos), len(touches)))
+    every = np.arange(len(qpos))
     for c, site in enumerate(touches):
-        part = int(skeleton.full.site(site).bodyid[0])
-        mine = skeleton.lowest.body == part
-        if mine.any():
-            middle = places[:, part] + turns[:, part] @ skeleton.full.site(site).pos
-            speed = np.linalg.norm(np.gradient(middle, axis=0), axis=-1) * rate
-            found[:, c] = (heights[:, mine].min(axis=1) < CONTACT_HEIGHT) & (speed < CONTACT_SPEED)
-    return found
+        mine = np.flatnonzero(skeleton.lowest.body == int(skeleton.full.site(site).bodyid[0]))
+        if len(mine):
+            lowest = mine[heights[:, mine].argmin(axis=1)]
+            speed = speeds[every, lowest]
+            sliding[:, c] = np.linalg.norm(speed[:, :2], axis=-1)
+            slow = np.linalg.norm(speed, axis=-1) < CONTACT_SPEED
+            found[:, c] = (heights[every, lowest] < CONTACT_HEIGHT) & slow
+    return found, sliding
 
 
 def with_toes_flat(skeleton: Skeleton, qpos: np.ndarray) -> np.ndarray:

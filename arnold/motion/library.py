@@ -20,6 +20,8 @@ MADE: dict[str, Callable[[], Motion]] = {
     "walk_fast": functools.partial(gait, WALKING, speed=1.7),
     "walk_left": functools.partial(gait, WALKING, speed=1.1, turn=math.radians(25.0)),
     "walk_right": functools.partial(gait, WALKING, speed=1.1, turn=-math.radians(25.0)),
+    "walk_brisk": functools.partial(gait, WALKING, speed=1.5),
+    "walk_wide_left": functools.partial(gait, WALKING, speed=1.2, turn=math.radians(15.0)),
     "run": functools.partial(gait, RUNNING),
     **{f"reaches_{seed}": functools.partial(reaches, seed) for seed in range(8)},
 }

@@ -1,7 +1,7 @@
 """How good a retargeted clip is: figures, thresholds and a picture.
 
-The thresholds on joint limits, ground and tendons are those of MuscleMimic's validation (arXiv 2603.25544, msk_metrics),
-the one on sites is ours. `measure` needs nothing but the clip and its body, so it also judges clips made elsewhere.
+The thresholds on ground and tendons are those of MuscleMimic's validation (arXiv 2603.25544, msk_metrics), those on
+sites, limits and couplings are ours. `measure` needs nothing but the clip and its body, so it also judges clips made elsewhere.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from matplotlib.lines import Line2D
 from arnold.checkpoints.durable import reported_writes
 from arnold.embodiments import Embodiment
 from arnold.motion.clip import Clip
+from arnold.motion.ground import ground_contact
 from arnold.motion.skeleton import Skeleton, skeleton_of
 
 THRESHOLDS: dict[str, float] = {
@@ -51,7 +52,16 @@ _BONES = (
     *((f"{s}_shoulder", "spine") for s in ("left", "right")),
 )
 STICK_FRAMES, DPI, TEXT = 7, 110, 8.0
-SHOWN_JOINTS = ("hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_angle", "shoulder_elv", "elv_angle", "elbow_flex")
+SHOWN_JOINTS = (
+    "hip_flexion",
+    "hip_adduction",
+    "hip_rotation",
+    "knee_angle",
+    "ankle_angle",
+    "shoulder_elv",
+    "elv_angle",
+    "elbow_flex",
+)
 
 
 def measure(clip: Clip, body: Embodiment) -> dict[str, Any]:
@@ -85,11 +95,14 @@ def measure(clip: Clip, body: Embodiment) -> dict[str, Any]:
             **(_spread(every) if every.size else {}),
             "by_site": {n: _spread(e) for n, e in zip(clip.sites, error.T, strict=True) if np.isfinite(e).any()},
         },
-        "joint_limit_violation": {"max_rad": float(limit.max(initial=0.0)), "share": float((limit.max(axis=1, initial=0.0) > 1e-3).mean())},
+        "joint_limit_violation": {
+            "max_rad": float(limit.max(initial=0.0)),
+            "share": float((limit.max(axis=1, initial=0.0) > 1e-3).mean()),
+        },
         "joints_at_limit": at_limit,
         "coupling_violation": {"max_rad": float(coupling.max(initial=0.0))},
         "ground": ground,
-        "foot_sliding_m_s": _sliding(clip, skeleton, poses),
+        "foot_sliding_m_s": _sliding(clip, skeleton, qpos),
         "tendon_jump": {"max": jump, "tendon": jumping},
         "speed_m_s": _speed(clip, skeleton),
         "largest_joint_speed_rad_s": float(np.abs(clip.qvel[:, 6 if skeleton.root >= 0 else 0 :]).max(initial=0.0)),
@@ -131,9 +144,9 @@ def draw(clip: Clip, body: Embodiment, path: str | Path) -> Path:
     """
     skeleton = skeleton_of(body)
     places = skeleton.places(clip.qpos.astype(float))
-    figure = Figure(figsize=(11.0, 9.0), layout="constrained")
+    figure = Figure(figsize=(11.0, 8.2), layout="constrained")
     FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(3, 2, height_ratios=[1.5, 1.0, 0.9])
+    grid = figure.add_gridspec(3, 2, height_ratios=[1.0, 1.1, 0.9])
     shown = np.unique(np.linspace(0, clip.frames - 1, STICK_FRAMES).round().astype(int))
     forward = _forward(skeleton, clip.qpos)
     for column, view in enumerate(("side", "front")):
@@ -141,9 +154,21 @@ def draw(clip: Clip, body: Embodiment, path: str | Path) -> Path:
         _sticks(axis, clip, skeleton, places, shown, forward, view)
     _angles(figure.add_subplot(grid[1, :]), clip, skeleton)
     _errors(figure.add_subplot(grid[2, :]), clip, places)
-    handles = [Line2D([], [], color=c, marker=m, linestyle=ln) for c, m, ln in ((PERSON, "o", ""), (BODY, "", "-"), (RIGHT, "", "-"))]
-    figure.legend(handles, ["targets", "body, left and middle", "body, right"], loc="outside lower center", ncols=3, fontsize=TEXT, frameon=False)
-    figure.suptitle(f"{clip.name} on {clip.body}: {clip.frames} frames at {clip.rate:g} Hz", fontsize=10, x=0.01, ha="left")
+    handles = [
+        Line2D([], [], color=PERSON, marker="o", linestyle=""),
+        *(Line2D([], [], color=c) for c in (BODY, RIGHT)),
+    ]
+    figure.legend(
+        handles,
+        ["targets", "body, left and middle", "body, right"],
+        loc="outside lower center",
+        ncols=3,
+        fontsize=TEXT,
+        frameon=False,
+    )
+    figure.suptitle(
+        f"{clip.name} on {clip.body}: {clip.frames} frames at {clip.rate:g} Hz", fontsize=10, x=0.01, ha="left"
+    )
     path = Path(path)
     with reported_writes(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -164,7 +189,7 @@ def _site_errors(clip: Clip, skeleton: Skeleton, places: np.ndarray) -> np.ndarr
 
 
 def _limits(clip: Clip, skeleton: Skeleton, qpos: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
-    """By how much joints are beyond their published limits (T, J), and the share of frames that leaders are at theirs."""
+    """By how much joints are beyond their limits (T, J), and the share of frames that leaders are at theirs."""
     model = skeleton.full
     limited = [j for j in range(model.njnt) if model.jnt_limited[j] and int(model.jnt_type[j]) in (2, 3)]
     at = qpos[:, model.jnt_qposadr[limited]]
@@ -204,17 +229,13 @@ def _ground(skeleton: Skeleton, poses: tuple[np.ndarray, np.ndarray]) -> dict[st
     }
 
 
-def _sliding(clip: Clip, skeleton: Skeleton, poses: tuple[np.ndarray, np.ndarray]) -> dict[str, float]:
-    """Horizontal speed of the parts of the feet that are on the ground, m/s."""
-    speeds = [np.zeros(0)]
-    for c, site in enumerate(clip.contacts):
-        at = skeleton.full.site(site)
-        part = int(at.bodyid[0])
-        middle = poses[0][:, part] + poses[1][:, part] @ at.pos
-        speed = np.linalg.norm(np.gradient(middle[:, :2], axis=0), axis=-1) * clip.rate
-        speeds.append(speed[clip.contact[:, c]])
-    every = np.concatenate(speeds)
-    return {"mean": float(every.mean()), "median": float(np.median(every))} if every.size else {}
+def _sliding(clip: Clip, skeleton: Skeleton, qpos: np.ndarray) -> dict[str, float]:
+    """Horizontal speed of the lowest parts of the feet while they are on the ground, m/s."""
+    if not clip.contacts or not clip.contact.any():
+        return {}
+    columns = [skeleton.map.touches.index(site) for site in clip.contacts]
+    every = ground_contact(skeleton, qpos, clip.rate)[1][:, columns][clip.contact]
+    return {"mean": float(every.mean()), "median": float(np.median(every))}
 
 
 def _tendon_jumps(model: mujoco.MjModel, qpos: np.ndarray, rate: float) -> tuple[float, str]:
@@ -315,7 +336,13 @@ def _errors(axis: Axes, clip: Clip, places: np.ndarray) -> None:
     axis.axhline(100 * THRESHOLDS["median site error (m)"], color=GREY, linestyle=":", linewidth=0.9)
     for c, site in enumerate(clip.contacts):
         on = np.flatnonzero(clip.contact[:, c])
-        axis.plot(seconds[on], np.full(len(on), -0.35 - 0.35 * c), "s", markersize=1.8, color=RIGHT if site.endswith("r") or site.startswith("r_") else BODY)
+        axis.plot(
+            seconds[on],
+            np.full(len(on), -0.35 - 0.35 * c),
+            "s",
+            markersize=1.8,
+            color=RIGHT if site.endswith("r") or site.startswith("r_") else BODY,
+        )
     axis.set_ylabel("cm", fontsize=TEXT)
     axis.set_xlabel("time (s)", fontsize=TEXT)
     _plain(axis, "distance to the targets: median (thick) and each; below, ground contact of feet and toes")

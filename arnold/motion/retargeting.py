@@ -1,9 +1,10 @@
 """Retargeting: a person's motion made into a clip of one body.
 
-From keypoints: the person's limbs are scaled to the body's (`arnold.motion.scaling`), then each frame is solved by inverse
-kinematics (mink on `arnold.motion.skeleton`), begun where the last one ended. From joint angles: the angles are the
-body's own. Both are then smoothed (a Butterworth low-pass filter of second order, run forwards and backwards, so that
-nothing is delayed), put exactly onto the body's couplings and limits, and lifted so that the feet touch the ground.
+From keypoints: the person's limbs are scaled to the body's (`arnold.motion.scaling`), then each frame is solved by
+inverse kinematics (mink on `arnold.motion.skeleton`), begun where the last one ended. From joint angles: the angles are
+the body's own (`arnold.motion.angles`). Then the feet are put on the ground (`arnold.motion.ground`), which takes a second
+solution near the first; and the motion is smoothed (a Butterworth low-pass filter of second order, run forwards and
+backwards, so that nothing is delayed) and put exactly onto the body's couplings and limits.
 """
 
 from __future__ import annotations
@@ -15,10 +16,9 @@ from collections.abc import Collection
 import mink
 import mujoco
 import numpy as np
-from scipy.interpolate import CubicSpline
 from scipy.signal import butter, sosfiltfilt
-from scipy.spatial.transform import Rotation, Slerp
-from threadpoolctl import threadpool_limits
+from scipy.spatial.transform import Rotation
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from arnold.embodiments import Embodiment, embodiment
 from arnold.errors import UserError
@@ -26,6 +26,7 @@ from arnold.motion.clip import Clip, velocities
 from arnold.motion.ground import belt_velocity, ground_contact, lifted_clear, with_feet_on_the_ground, with_toes_flat
 from arnold.motion.motion import Motion
 from arnold.motion.quality import measure
+from arnold.motion.resampling import resampled
 from arnold.motion.scaling import Targets, needed_keypoints, targets
 from arnold.motion.skeleton import Skeleton, skeleton_of
 
@@ -33,11 +34,14 @@ HIGHEST_RATE = 100.0  # frames per second that are solved where no rate is asked
 LONGEST = 200_000  # frames; half an hour at 100 Hz. A session of hours is no clip
 LONGEST_GAP_S = 0.25  # of a keypoint that is not seen
 FASTEST = 10.0  # m/s: half of a person's keypoints are never faster
-CUTOFF_HZ = 8.0  # of the low-pass filter; a running gait's joint angles have their power below 6 Hz (Winter 2009, 2.2.4.1)
+CUTOFF_HZ = (
+    8.0  # of the low-pass filter; a running gait's joint angles have their power below 6 Hz (Winter 2009, 2.2.4.1)
+)
 PLACE_COST = {"spine": 0.5, "head": 0.3, "shoulder": 0.5, "wrist": 1.5, "toe": 0.6}  # others 1
 TURN_COST = {"pelvis": 0.3, "spine": 0.3, "wrist": 0.05}  # m per rad
 POSTURE_COST = 0.02  # m per rad, of joints with a range of 2 rad, towards the rest pose: decides what keypoints do not
 DAMPING = 1e-4
+SETTLING = 20  # frames at the start that are solved three times
 FIRST_STEPS, STEPS, SMALL_STEP = 60, 6, 2e-3  # Newton steps of the first frame and of others; rad at which they end
 
 
@@ -103,7 +107,7 @@ def retarget(
         sites=skeleton.keypoints,
         targets=places.astype(np.float32),
         contacts=skeleton.map.touches,
-        contact=ground_contact(skeleton, qpos, motion.rate),
+        contact=ground_contact(skeleton, qpos, motion.rate)[0],
         source=motion.source,
         subject=motion.subject,
     )
@@ -128,7 +132,9 @@ def checked(motion: Motion, skeleton: Skeleton) -> Motion:
         for name, values in getattr(motion, kind).items():
             bad = np.flatnonzero(~np.isfinite(np.asarray(values, float)).reshape(motion.frames, -1).all(axis=1))
             if len(bad):
-                raise UserError(f"{what} has {kind[:-1]} {name!r} that is not finite at frame {bad[0]} (of {motion.frames})")
+                raise UserError(
+                    f"{what} has {kind[:-1]} {name!r} that is not finite at frame {bad[0]} (of {motion.frames})"
+                )
     filled = {}
     for name, points in motion.keypoints.items():
         points = np.asarray(points, float)
@@ -138,8 +144,8 @@ def checked(motion: Motion, skeleton: Skeleton) -> Motion:
             filled[name] = _filled(points, known, int(LONGEST_GAP_S * motion.rate))
         elif name in needed_keypoints(skeleton) and not _by_angles(motion, skeleton):
             raise UserError(
-                f"{what} does not know its {name} from frame {gap[0]} on for {gap[1]} frames (of {motion.frames}); gaps of "
-                f"{LONGEST_GAP_S} s are filled: cut the clip with --start and --stop, or fill the gap in the file"
+                f"{what} does not know its {name} from frame {gap[0]} on for {gap[1]} frames (of {motion.frames}); "
+                f"gaps of {LONGEST_GAP_S} s are filled: cut the clip with --start and --stop, or fill the gap in the file"
             )
     return dataclasses.replace(motion, keypoints=filled)
 
@@ -169,13 +175,16 @@ def solve(
     limits = [mink.ConfigurationLimit(model)]
     qpos = np.empty((len(goal.heading), skeleton.full.nq))
     pose = _first_guess(skeleton, goal) if near is None else near[0]
-    for frame in range(len(qpos)):
+    begun = False
+    # Forwards and back first: an arm that hangs straight down at the start does not tell which way it will rise.
+    again = range(min(len(qpos), SETTLING)) if near is None or free is not None else ()
+    for frame in (*again, *reversed(again), *range(len(qpos))):
         known = [_aim(tasks[n], goal, n, frame) for n in tasks if np.isfinite(goal.places[n][frame]).all()]
         if near is not None:
             pose = skeleton.obey(near[frame] if free is None else _guided(skeleton, pose, near[frame], free))
             if free is None:
                 posture.set_target(skeleton.to_bones(pose))
-        for _ in range(FIRST_STEPS if frame == 0 else STEPS):
+        for _ in range(STEPS if begun else FIRST_STEPS):
             bones = skeleton.to_bones(pose)
             configuration.update(bones)
             step = mink.solve_ik(
@@ -185,19 +194,21 @@ def solve(
             pose = skeleton.obey(skeleton.from_bones(bones, pose))
             if np.abs(step).max() < SMALL_STEP:
                 break
-        qpos[frame] = pose
+        qpos[frame], begun = pose, True
     return qpos
 
 
 def _without_rest_pose(motion: Motion) -> Motion:
-    """The motion without a first frame from which everything leaps: many files begin with their skeleton's rest pose."""
+    """The motion without a first frame from which all leaps: many files begin with their skeleton's rest pose."""
     points = [np.asarray(p, float) for p in motion.keypoints.values()]
     if motion.frames < 6 or not points or not (np.isfinite(motion.rate) and motion.rate > 0):
         return motion
     leap, later = (np.median([np.linalg.norm(p[k + 1] - p[k]) for p in points]) for k in (0, 1))
     if not (leap * motion.rate > FASTEST and leap > 5.0 * later):
         return motion
-    cut = {kind: {n: v[1:] for n, v in getattr(motion, kind).items()} for kind in ("keypoints", "orientations", "angles")}
+    cut = {
+        kind: {n: v[1:] for n, v in getattr(motion, kind).items()} for kind in ("keypoints", "orientations", "angles")
+    }
     return dataclasses.replace(motion, **cut)
 
 
@@ -237,28 +248,10 @@ def _at_rate(motion: Motion, rate: float) -> Motion:
     if abs(wanted - motion.rate) < 1e-9:
         return motion
     if frames < 4:
-        raise UserError(f"motion {motion.name!r} lasts {motion.duration:.3f} s, {frames} frames at {wanted:g} Hz; at least 4 are needed")
-    old, new = np.arange(motion.frames) / motion.rate, np.arange(frames) / wanted
-    new = np.minimum(new, old[-1])
-    return dataclasses.replace(
-        motion,
-        rate=float(wanted),
-        keypoints={n: _interpolated(old, np.asarray(p, float), new) for n, p in motion.keypoints.items()},
-        angles={n: CubicSpline(old, np.asarray(a, float))(new) for n, a in motion.angles.items()},
-        orientations={
-            n: Slerp(old, Rotation.from_quat(np.asarray(q, float), scalar_first=True))(new).as_quat(scalar_first=True)
-            for n, q in motion.orientations.items()
-        },
-    )
-
-
-def _interpolated(old: np.ndarray, points: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """Places (T, 3) at other times; unknown where the nearest frame is."""
-    known = np.isfinite(points).all(axis=-1)
-    found = np.asarray(CubicSpline(old[known], points[known], axis=0)(new))
-    nearest = np.clip(np.searchsorted(old, new - 0.5 * (old[1] - old[0])), 0, len(old) - 1)
-    found[~known[nearest]] = np.nan
-    return found
+        raise UserError(
+            f"motion {motion.name!r} lasts {motion.duration:.3f} s, {frames} frames at {wanted:g} Hz; 4 are needed"
+        )
+    return resampled(motion, wanted)
 
 
 def _joint_of(point: str) -> str:
@@ -313,7 +306,7 @@ def _guided(skeleton: Skeleton, start: np.ndarray, guide: np.ndarray, free: Coll
 
 
 def _posture_costs(skeleton: Skeleton) -> np.ndarray:
-    """(nv,) of the bones' model: more for joints of narrow range; nothing for followers, which go where they are led."""
+    """(nv,) of the bones' model: more for joints of narrow range, nothing for followers."""
     model = skeleton.model
     costs = np.full(model.nv, POSTURE_COST)
     followers = {int(model.eq_obj1id[e]) for e in range(model.neq)}
@@ -328,7 +321,11 @@ def _posture_costs(skeleton: Skeleton) -> np.ndarray:
 def _first_guess(skeleton: Skeleton, goal: Targets) -> np.ndarray:
     """The rest pose put where the pelvis should be, facing where the person faces."""
     rest = skeleton.full.qpos0
-    start = rest.copy()
+    with np.errstate(
+        invalid="ignore"
+    ):  # straight knees and hanging arms are at their limits, where a step leads nowhere
+        inside = np.clip(rest, *((1 - w) * skeleton.lower + w * skeleton.upper for w in (0.1, 0.9)))
+    start = np.where(np.isfinite(inside), inside, rest)
     if skeleton.root >= 0:
         turn = Rotation.from_quat(rest[skeleton.root + 3 : skeleton.root + 7], scalar_first=True)
         turn = Rotation.from_euler("z", goal.heading[0]) * skeleton.rest_heading.inv() * turn

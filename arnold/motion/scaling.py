@@ -1,7 +1,7 @@
 """A person's keypoints scaled to a body, limb by limb: the person's directions, the body's lengths.
 
-The targets are built outwards from the pelvis (from the trunk where the base is fixed), so that each limb can be reached
-exactly by the body's own bones: pelvis, hip, knee, ankle, toe; trunk, shoulder, elbow, wrist.
+The targets are built outwards from the pelvis (from the trunk where the base is fixed), so that the body's own bones can
+reach each of them exactly: pelvis, hip, knee, ankle, toe; trunk, shoulder, elbow, wrist.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def targets(motion: Motion, skeleton: Skeleton, scale_limbs: bool = True) -> Tar
     if missing:
         raise UserError(
             f"motion {motion.name!r} has no keypoints {', '.join(missing)}, which body {skeleton.name!r} needs; "
-            f"it has {', '.join(motion.keypoints) or 'none'}: retarget it to another body, or name its joints to the reader"
+            f"it has {', '.join(motion.keypoints) or 'none'}: retarget it to another body"
         )
     return _Builder(motion, skeleton, scale_limbs).build()
 
@@ -90,7 +90,9 @@ class _Builder:
         if fixed:  # the person as seen from the trunk, in front of a body that does not move
             assert trunk is not None
             still = self.skeleton.rest_heading.as_matrix()
-            self.person = {n: np.einsum("ij,tjk,tk->ti", still, trunk.transpose(0, 2, 1), p) for n, p in self.person.items()}
+            self.person = {
+                n: np.einsum("ij,tjk,tk->ti", still, trunk.transpose(0, 2, 1), p) for n, p in self.person.items()
+            }
             self.given = {n: still @ trunk.transpose(0, 2, 1) @ r for n, r in self.given.items()}
             trunk = base = np.broadcast_to(still, (self.frames, 3, 3))
         assert base is not None
@@ -148,7 +150,10 @@ class _Builder:
     def _legs(self, pelvis: np.ndarray) -> None:
         thigh, thigh_length = self._length("thigh", "hip", "knee")
         shank, shank_length = self._length("shank", "knee", "ankle")
-        own, theirs = np.mean(thigh_length + shank_length), np.mean(thigh_length / self.scale["thigh"] + shank_length / self.scale["shank"])
+        own, theirs = (
+            np.mean(thigh_length + shank_length),
+            np.mean(thigh_length / self.scale["thigh"] + shank_length / self.scale["shank"]),
+        )
         self.scale["leg"] = float(own / theirs)
         centre = self.scale["leg"] * self._middle("hip", self.person)
         centre = centre - np.array([centre[0, 0], centre[0, 1], 0.0])
@@ -199,7 +204,10 @@ class _Builder:
         """
         upper, upper_length = self._length("upper arm", "shoulder", "elbow")
         fore, fore_length = self._length("forearm", "elbow", "wrist")
-        self.scale["arm"] = float(np.sum(upper_length + fore_length) / np.sum(upper_length / self.scale["upper arm"] + fore_length / self.scale["forearm"]))
+        self.scale["arm"] = float(
+            np.sum(upper_length + fore_length)
+            / np.sum(upper_length / self.scale["upper arm"] + fore_length / self.scale["forearm"])
+        )
         if fixed:
             still = self.skeleton.rest_heading.as_matrix()
             origin, rest_origin, chest = np.zeros(3), np.zeros(3), still
@@ -208,7 +216,9 @@ class _Builder:
             chest = self._bent_trunk(pelvis, trunk)
         for point in ("spine", "head"):
             if point in self.rest:
-                self.places[point] = np.broadcast_to(origin + chest @ (self.rest[point] - rest_origin), (self.frames, 3)).copy()
+                self.places[point] = np.broadcast_to(
+                    origin + chest @ (self.rest[point] - rest_origin), (self.frames, 3)
+                ).copy()
         if "spine" in self.rest and not fixed:
             self.turns["spine"] = trunk @ self.rest_turn["spine"]
         centre = self._middle("shoulder", self.person)
@@ -230,7 +240,7 @@ class _Builder:
 
 
 def _frames(across: np.ndarray, up: np.ndarray, first: str = "across") -> np.ndarray:
-    """Frames (T, 3, 3) with x ahead, y along ``across`` (right to left) and z along ``up``; ``first`` is kept exactly."""
+    """Frames (T, 3, 3): x ahead, y along ``across`` (right to left), z along ``up``; ``first`` is kept exactly."""
     y, z = _unit(across), _unit(up)
     x = _unit(np.cross(y, z))
     if first == "across":

@@ -120,6 +120,17 @@ class Skeleton:
             qpos[..., c.follower] = rest[c.follower] + np.polynomial.polynomial.polyval(along, c.coefficients)
         return qpos
 
+    @functools.cached_property
+    def free_joints(self) -> tuple[str, ...]:
+        """Names of the hinges and slides that follow no other."""
+        followers = {c.follower for c in self.couplings}
+        model = self.full
+        return tuple(
+            model.joint(j).name
+            for j in range(model.njnt)
+            if int(model.jnt_type[j]) in _SCALAR and int(model.jnt_qposadr[j]) not in followers
+        )
+
     def dofs_between(self, above: str, below: str) -> set[int]:
         """Degrees of freedom of `model` that move keypoint ``below`` and not ``above``."""
         chain = _above(self.model, self.model.body(self.map.keypoints[below]).id)
@@ -154,6 +165,11 @@ class Skeleton:
         down = np.sqrt(np.sum((vertical * low.axes) ** 2, axis=-1))
         down = np.where(low.boxes, np.sum(np.abs(vertical) * low.axes, axis=-1), down) + low.radius
         return places[:, low.body, 2] + np.einsum("tgi,gi->tg", up, low.place) - down - self.ground
+
+    def middles(self, poses: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        """Where the middle of each geom that can touch the floor is: (T, G, 3) m."""
+        low, (places, turns) = self.lowest, poses
+        return places[:, low.body] + np.einsum("tgij,gj->tgi", turns[:, low.body], low.place)
 
     @functools.cached_property
     def standing(self) -> tuple[np.ndarray, np.ndarray]:
@@ -289,7 +305,10 @@ def _lowest(model: mujoco.MjModel, floors: list[int]) -> Lowest:
         if not floors:
             return bool(model.geom_contype[g] or model.geom_conaffinity[g])
         floor = floors[0]
-        masks = model.geom_contype[g] & model.geom_conaffinity[floor] or model.geom_contype[floor] & model.geom_conaffinity[g]
+        masks = (
+            model.geom_contype[g] & model.geom_conaffinity[floor]
+            or model.geom_contype[floor] & model.geom_conaffinity[g]
+        )
         return bool(masks) or frozenset((g, floor)) in paired
 
     sphere, capsule, box, cylinder = (

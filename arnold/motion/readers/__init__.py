@@ -24,7 +24,7 @@ import numpy as np
 from arnold.errors import UserError, did_you_mean
 from arnold.motion.motion import Motion
 from arnold.motion.readers import asf, bvh, c3d, joint_arrays, mdm, opensim, pickled, poselib, smpl, trc
-from arnold.motion.readers.options import ReadOptions
+from arnold.motion.readers.options import ReadOptions, one_line
 
 __all__ = ["SUFFIXES", "ReadOptions", "read_motion"]
 
@@ -144,7 +144,7 @@ class _Arrays(dict[str, Any]):
             self._stored = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(
-                f"{str(path)!r} cannot be read as npz ({' '.join(str(error).split())}); it is cut short or damaged"
+                f"{str(path)!r} cannot be read as npz ({one_line(error)}); it is cut short or damaged"
             ) from error
         self._path = path
         super().__init__(dict.fromkeys(self._stored.files))
@@ -154,6 +154,6 @@ class _Arrays(dict[str, Any]):
             return self._stored[name]
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise UserError(
-                f"{str(self._path)!r} has an array {name!r} that cannot be read ({' '.join(str(error).split())}); it "
+                f"{str(self._path)!r} has an array {name!r} that cannot be read ({one_line(error)}); it "
                 "is damaged, or holds code, which is never run"
             ) from error

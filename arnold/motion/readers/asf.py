@@ -15,8 +15,10 @@ from scipy.spatial.transform import Rotation
 from arnold.errors import UserError
 from arnold.motion.motion import Motion
 from arnold.motion.readers.frames import UNITS
-from arnold.motion.readers.options import ReadOptions, check_finite, cmu_subject, row_of_numbers, text_of
+from arnold.motion.readers.options import ReadOptions, check_finite, cmu_subject, one_line, row_of_numbers, text_of
 from arnold.motion.readers.skeleton import Tree, motion_of_tree
+
+_AXES = {"rx", "ry", "rz", "tx", "ty", "tz"}
 
 CMU_RATE = 120.0
 """Frames per second of the CMU database (http://mocap.cs.cmu.edu)."""
@@ -28,7 +30,7 @@ class _Bone:
 
     reach: np.ndarray  # (3,) from its beginning to its end
     tilt: np.ndarray  # (3, 3) of its axes
-    degrees_of_freedom: tuple[str, ...]  # rx, ry, rz, and tx, ty, tz of the root
+    freedom: tuple[str, ...]  # rx, ry, rz, and tx, ty, tz of the root
 
 
 def read(path: Path, options: ReadOptions) -> Motion:
@@ -40,8 +42,8 @@ def read(path: Path, options: ReadOptions) -> Motion:
     skeleton = _skeleton_path(path, options)
     bones, children, metres, degrees = _skeleton(skeleton)
     rate = options.frame_rate(path, None, CMU_RATE)
-    order = [name for name in bones if name == "root" or bones[name].degrees_of_freedom]
-    frames = _frames(path, skeleton, {name: len(bones[name].degrees_of_freedom) for name in order})
+    order = [name for name in bones if name == "root" or bones[name].freedom]
+    frames = _frames(path, skeleton, {name: len(bones[name].freedom) for name in order})
     window = options.window(path, len(next(iter(frames.values()))), rate)
     angles = {name: np.array(rows[window]) for name, rows in frames.items()}
     for name, values in angles.items():
@@ -51,7 +53,7 @@ def read(path: Path, options: ReadOptions) -> Motion:
         [_turns(bones[name], angles.get(name), degrees, window.stop - window.start) for name in tree.names], axis=1
     )
     turns = tilts @ turns @ tilts.transpose(0, 2, 1)
-    moves = [bones["root"].degrees_of_freedom.index(axis) for axis in ("tx", "ty", "tz")]
+    moves = [bones["root"].freedom.index(axis) for axis in ("tx", "ty", "tz")]
     places, globals_ = tree.pose(turns, angles["root"][:, moves])
     return motion_of_tree(
         path,
@@ -61,6 +63,7 @@ def read(path: Path, options: ReadOptions) -> Motion:
         globals_,
         rate=rate,
         metres=metres,
+        up="y",
         source=f"AMC file {path.name} with the skeleton {skeleton.name}",
         subject=cmu_subject(path) or skeleton.stem,
     )
@@ -110,13 +113,25 @@ def _skeleton(path: Path) -> tuple[dict[str, _Bone], dict[str, list[str]], float
             reach = np.array([float(value) for value in said["direction"][:3]]) * float(said["length"][0])
             bones[said["name"][0]] = _bone(reach, said["axis"][:3], said["axis"][3], degrees, said.get("dof", []))
     except (KeyError, IndexError, ValueError) as error:
-        raise UserError(f"{str(path)!r} has a root or bone that cannot be read ({error}); it is damaged") from error
+        raise UserError(
+            f"{str(path)!r} has a root or bone that cannot be read ({one_line(error)}); it is damaged"
+        ) from error
+    odd = [n for n, bone in bones.items() if set(bone.freedom) - _AXES or len(set(bone.freedom)) < len(bone.freedom)]
+    odd += [] if {"tx", "ty", "tz"} <= set(bones["root"].freedom) else ["root"]
+    if odd:
+        raise UserError(
+            f"{str(path)!r} has {odd[0]} move by {' '.join(bones[odd[0]].freedom)}; rx, ry, rz, and for the root TX TY "
+            "TZ too, are accepted once each"
+        )
     children = {
         words[0]: words[1:]
         for line in sections["hierarchy"]
         if (words := line.split()) and words[0] not in ("begin", "end")
     }
     unknown = sorted({name for names in children.values() for name in names} - set(bones))
+    below = [name for names in children.values() for name in names]
+    if len(set(below)) != len(below) or "root" in below:
+        raise UserError(f"{str(path)!r} has a bone twice in its hierarchy; it is damaged")
     if unknown:
         raise UserError(f"{str(path)!r} has {', '.join(unknown)} in its hierarchy and no such bone; it is damaged")
     return bones, children, UNITS["CMU"] * 0.45 / length if abs(length - 0.45) < 1e-6 else None, degrees
@@ -207,8 +222,8 @@ def _tree(bones: dict[str, _Bone], children: dict[str, list[str]]) -> tuple[Tree
 
 def _turns(bone: _Bone, angles: np.ndarray | None, degrees: bool, frames: int) -> np.ndarray:
     """Rotations (T, 3, 3) of a bone about its own axes."""
-    columns = [i for i, axis in enumerate(bone.degrees_of_freedom) if axis in ("rx", "ry", "rz")]
+    columns = [i for i, axis in enumerate(bone.freedom) if axis in ("rx", "ry", "rz")]
     if angles is None or not columns:
         return np.tile(np.eye(3), (frames, 1, 1))
-    order = "".join(bone.degrees_of_freedom[i][1] for i in columns)
+    order = "".join(bone.freedom[i][1] for i in columns)
     return Rotation.from_euler(order, angles[:, columns], degrees=degrees).as_matrix()

@@ -13,8 +13,10 @@ from scipy.spatial.transform import Rotation
 
 from arnold.errors import UserError
 from arnold.motion.motion import Motion
-from arnold.motion.readers.options import ReadOptions, check_finite, cmu_subject, row_of_numbers, text_of
+from arnold.motion.readers.options import ReadOptions, check_finite, cmu_subject, one_line, row_of_numbers, text_of
 from arnold.motion.readers.skeleton import Tree, motion_of_tree
+
+_CHANNELS = {f"{axis}{kind}" for axis in "xyz" for kind in ("position", "rotation")}
 
 
 def read(path: Path, options: ReadOptions) -> Motion:
@@ -82,14 +84,25 @@ def _hierarchy(path: Path, words: list[str]) -> tuple[Tree, list[list[str]]]:
     except (IndexError, ValueError) as error:
         raise UserError(
             f"{str(path)!r} has a HIERARCHY that cannot be read near {' '.join(words[max(i - 2, 0) : i + 3])!r} "
-            f"({error})"
+            f"({one_line(error)})"
         ) from error
     if not names or stack:
         raise UserError(
             f"{str(path)!r} has a HIERARCHY {'without a ROOT' if not names else 'whose braces do not close'}; it is "
             "damaged"
         )
+    _check_channels(path, names, channels)
     return Tree(tuple(names), tuple(parents), np.array(offsets)), channels
+
+
+def _check_channels(path: Path, names: list[str], channels: list[list[str]]) -> None:
+    """Raise for a channel that there is not, or twice."""
+    for name, own in zip(names, channels, strict=True):
+        if len(set(own)) != len(own) or not set(own) <= _CHANNELS:
+            raise UserError(
+                f"{str(path)!r} has the channels {' '.join(own)} at joint {name!r}; each of "
+                f"{' '.join(sorted(_CHANNELS))} is accepted once"
+            )
 
 
 def _header(path: Path, lines: list[str], options: ReadOptions) -> tuple[int, float]:

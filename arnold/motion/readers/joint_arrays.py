@@ -6,8 +6,9 @@ signs. Heights are counted from the model's own 0.975 m.
 
 MuscleMimic's caches hold `qpos` by `joint_names` of the released bodies of musclemimic-models 1.0.5, whose left knee
 was coupled wrongly. The joints that follow the knee's flexion (`knee_angle_l_translation1`, `knee_angle_l_rotation3`,
-...) are therefore left out of `Motion.angles`, for retargeting to take from the couplings of its own body; the free
-root becomes the keypoint and the orientation `pelvis`.
+...) are therefore left out of `Motion.angles`, for retargeting to take from the couplings of its own body. The free
+root becomes the keypoint and the orientation `pelvis`, and OpenSim's six coordinates of the pelvis, `pelvis_tx` to
+`pelvis_rotation`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from scipy.spatial.transform import Rotation
 from arnold.errors import UserError
 from arnold.motion.motion import Motion
 from arnold.motion.readers.frames import heading
-from arnold.motion.readers.opensim import motion_of_angles
+from arnold.motion.readers.opensim import motion_of_angles, pelvis_coordinates
 from arnold.motion.readers.options import ReadOptions, check_finite
 from arnold.motion.readers.skeleton import quaternions
 
@@ -102,6 +103,7 @@ def read_musclemimic(path: Path, content: Any, options: ReadOptions) -> Motion:
         own = Rotation.from_quat(qpos[:, 3:7], scalar_first=True).as_matrix() @ _ROOT_TO_X.T
         turn = _heading_of(own[0]) if options.align else np.eye(3)
         points["pelvis"], turns["pelvis"] = qpos[:, :3] @ turn.T, quaternions(turn @ own)
+        angles |= pelvis_coordinates(points["pelvis"], turn @ own)
     return Motion(
         name=f"{path.stem}_{options.clip}" if len(splits) > 2 else path.stem,
         rate=rate,

@@ -45,7 +45,7 @@ def read(path: Path, content: dict[str, Any], options: ReadOptions) -> Motion:
     places = motions[options.clip].transpose(2, 0, 1)[window].astype(float)
     check_finite(path, "joint place", places, window.start)
     points = {name: places[:, JOINTS[name]] for name in KEYPOINTS}
-    to_world = upright(path, points, options.up, "y")
+    to_world = upright(path, points, options.up or "y", "y")
     scale = 1.0 if options.scale is None else options.scale
     points = {name: scale * point @ to_world.T for name, point in points.items()}
     turn = heading(points) if options.align else np.eye(3)

@@ -20,7 +20,7 @@ from scipy.spatial.transform import Rotation
 from arnold.errors import UserError
 from arnold.motion.motion import Motion
 from arnold.motion.readers.frames import Z_UP
-from arnold.motion.readers.options import ReadOptions, check_finite, row_of_numbers, text_of
+from arnold.motion.readers.options import ReadOptions, check_finite, one_line, row_of_numbers, text_of
 from arnold.motion.readers.skeleton import quaternions
 
 # Coordinates of the models that OpenSim ships or that are common (gait2392, Rajagopal 2015, Hamner 2010, arm26, the
@@ -76,7 +76,7 @@ def read_matlab(path: Path, options: ReadOptions) -> Motion:
         content = scipy.io.loadmat(path, simplify_cells=True)
     except Exception as error:  # scipy raises errors of many kinds for a damaged file
         raise UserError(
-            f"{str(path)!r} cannot be read as a MATLAB file ({' '.join(str(error).split())}); save it as version 7 or "
+            f"{str(path)!r} cannot be read as a MATLAB file ({one_line(error)}); save it as version 7 or "
             "check that it is whole"
         ) from error
     tables = {k: v for k, v in content.items() if isinstance(v, dict) and {"data", "colheaders"} <= set(v)}
@@ -143,6 +143,13 @@ def motion_of_angles(path: Path, rate: float, angles: dict[str, np.ndarray], sou
         own = np.stack([angles[f"pelvis_{name}"] for name in ("tilt", "list", "rotation")], axis=1)
         turns["pelvis"] = quaternions(Z_UP @ Rotation.from_euler("ZXY", own).as_matrix() @ Z_UP.T)
     return Motion(name=path.stem, rate=rate, keypoints=points, orientations=turns, angles=angles, source=source)
+
+
+def pelvis_coordinates(places: np.ndarray, turns: np.ndarray) -> dict[str, np.ndarray]:
+    """OpenSim's six coordinates (T,) of a pelvis at ``places`` (T, 3) m, turned by ``turns`` (T, 3, 3) in the world."""
+    own = np.unwrap(Rotation.from_matrix(Z_UP.T @ turns @ Z_UP).as_euler("ZXY"), axis=0)
+    angles = {f"pelvis_{name}": own[:, i] for i, name in enumerate(("tilt", "list", "rotation"))}
+    return {f"pelvis_t{axis}": (places @ Z_UP)[:, i] for i, axis in enumerate("xyz")} | angles
 
 
 def knees_flexing_positive(angles: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

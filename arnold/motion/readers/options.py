@@ -112,6 +112,11 @@ def text_of(path: Path) -> str:
     return data.decode("utf-8", errors="replace")
 
 
+def one_line(error: BaseException) -> str:
+    """What an error of another library says, in one line."""
+    return " ".join(str(error).split())
+
+
 def check_finite(path: Path, what: str, values: np.ndarray, first: int = 0) -> None:
     """Raise where a value of (T, ...) is not finite.
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from arnold.errors import UserError
+from arnold.motion.readers.options import one_line
 
 _ACCEPTED = {
     ("collections", "OrderedDict"),
@@ -51,7 +52,7 @@ def load_dictionary(path: Path) -> dict[str, Any]:
         content = _ArraysOnly(data).load()
     except pickle.UnpicklingError as error:
         raise UserError(
-            f"{str(path)!r} is not read: its pickle is damaged or holds more than arrays ({error}); take files from "
+            f"{str(path)!r} is not read: its pickle is damaged or holds more than arrays ({one_line(error)}); take files from "
             "sources you trust, saved from plain arrays"
         ) from error
     except (
@@ -66,7 +67,7 @@ def load_dictionary(path: Path) -> dict[str, Any]:
         MemoryError,
     ) as error:
         raise UserError(
-            f"{str(path)!r} cannot be read as a numpy file ({' '.join(str(error).split())}); it is cut short or damaged"
+            f"{str(path)!r} cannot be read as a numpy file ({one_line(error)}); it is cut short or damaged"
         ) from error
     content = content.item() if isinstance(content, np.ndarray) and content.size == 1 else content
     if not isinstance(content, dict):

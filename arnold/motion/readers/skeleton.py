@@ -133,7 +133,7 @@ def motion_of_tree(
     rate: float,
     found: dict[str, int] | None = None,
     metres: float | None = None,
-    up: str = "y",
+    up: str | None = None,
     source: str,
     subject: str = "",
 ) -> Motion:
@@ -148,7 +148,7 @@ def motion_of_tree(
         rate: frames per second.
         found: which joint is which keypoint; by `find_joints` where None.
         metres: metres per unit where the file says it; otherwise found from the legs.
-        up: the format's convention of which axis is up.
+        up: the axis that points up in files of the format; found from the pose where None.
         source: of the motion.
         subject: who moved.
 
@@ -160,7 +160,7 @@ def motion_of_tree(
     if metres is None or options.scale is not None:
         metres = metres_per_unit(path, _leg(tree, found), options.scale)
     places = places * metres
-    to_world = upright(path, {name: places[:, joint] for name, joint in found.items()}, options.up, up)
+    to_world = upright(path, {name: places[:, joint] for name, joint in found.items()}, options.up or up, "y")
     if "spine" not in found and (spine := _spine(tree, found, places)) is not None:
         found["spine"] = spine
     points = {name: places[:, found[name]] @ to_world.T for name in KEYPOINTS if name in found}

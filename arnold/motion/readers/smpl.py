@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from arnold.errors import UserError, did_you_mean
 from arnold.motion.motion import Motion
-from arnold.motion.readers.options import ReadOptions, check_finite
+from arnold.motion.readers.options import ReadOptions, check_finite, one_line
 from arnold.motion.readers.skeleton import Tree, motion_of_tree
 
 JOINTS = {
@@ -81,7 +81,7 @@ def read(path: Path, content: Any, options: ReadOptions) -> Motion:
         metres=1.0,
         up="z",
         source=f"{kind} poses {path.name}, {gender} body",
-        subject=options.subject or (path.parent.name if path.stem.endswith(("_poses", "_stageii")) else ""),
+        subject=path.parent.name if path.stem.endswith(("_poses", "_stageii")) else "",
     )
 
 
@@ -97,7 +97,7 @@ def body_tree(path: Path, kind: str, gender: str, betas: np.ndarray, options: Re
         import torch
     except ImportError as error:
         raise UserError(
-            f"{str(path)!r} holds {kind} poses, which need smplx ({error}); install the extra: pip install "
+            f"{str(path)!r} holds {kind} poses, which need smplx ({one_line(error)}); install the extra: pip install "
             "'arnold[smpl]'"
         ) from error
     model = _model(path, kind, gender, options)

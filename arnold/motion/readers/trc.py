@@ -10,7 +10,7 @@ from arnold.errors import UserError
 from arnold.motion.motion import Motion
 from arnold.motion.readers.c3d import METRES
 from arnold.motion.readers.markers import motion_of_markers
-from arnold.motion.readers.options import ReadOptions, text_of
+from arnold.motion.readers.options import ReadOptions, one_line, text_of
 
 
 def read(path: Path, options: ReadOptions) -> Motion:
@@ -61,4 +61,4 @@ def _row(path: Path, line: str, markers: int, frame: int) -> list[float]:
     try:
         return [float(cell) if cell.strip() else float("nan") for cell in cells]
     except ValueError as error:
-        raise UserError(f"{str(path)!r} holds no number at frame {frame}: {error}") from error
+        raise UserError(f"{str(path)!r} holds no number at frame {frame}: {one_line(error)}") from error

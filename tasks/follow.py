@@ -1,0 +1,230 @@
+"""Follow a point on foot, as an imitation policy's body sees itself: the high-level tasks on the KINESIS legs.
+
+A goal that stands still, a commanded direction and speed, and a path are three values of one task: they differ in how
+the point moves. KINESIS (arXiv 2503.14637, 4.2 and 4.3 of its reference) has the first, and the second as a demonstration.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from arnold.embodiments import Body, Signals
+from arnold.errors import UserError
+from arnold.tasks.environment import EnvState
+from arnold.tasks.imitate import Imitate
+from arnold.tasks.rotations import heading, rotation
+from arnold.tasks.task import Channel, Outcome, Start, as_float
+from arnold.tasks.things import axis_channel, uniform
+from arnold.tasks.walk import FORWARD, ROOT, WalkGoal, WalkToPoint, by_heading, distance, root_tilt
+from arnold.vocab import Token, quantities
+
+FASTEST = 3.0  # m/s that can be commanded: KINESIS' longest lure, in m
+NEAR_SHARPNESS, PACE_SHARPNESS = 2.0, 2.0  # 1/m^2, s^2/m^2
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class MovingPoint(WalkGoal):
+    """The point where it is now, and how it goes on. `now` and `before` are of the point as the step before saw it."""
+
+    away: jax.Array  # () m, horizontal: how far the root is from the point
+    velocity: jax.Array  # (2,) m/s, world frame: of the point
+    knots: jax.Array  # (N, 2) m/s: its velocity every so many seconds
+    elapsed: jax.Array  # () int32 control steps since the episode's start
+
+
+@dataclasses.dataclass(frozen=True)
+class FollowPoint(WalkToPoint):
+    """Be where a point on the floor is, or go as it goes.
+
+    The point begins in the rectangle from `low` to `high` in front of the body: the frame is that of the root and its
+    heading at the start. Every `every` seconds its velocity has another speed and direction. With `lure` it stays ahead
+    of the root by as far as it would get in that time, so that what is followed is a command; without it moves by
+    itself, its velocity changing evenly from what the root's is at first.
+
+    Beside the terms of `WalkToPoint`, whose ``progress`` is towards the point as the policy saw it, there are ``near`` =
+    exp(-2 D^2) and ``pace`` = exp(-2 |v|^2), with D the distance of the point, and v its velocity minus the root's, both
+    horizontal, in m and m/s. A step is solved where D, |v| and the tilt are below their limits.
+
+    The body is observed as in the imitation task `like`, by the same words, and what is asked by two vectors: the
+    point minus the root, and its velocity minus the root's.
+
+    Attributes:
+        like: the imitation task whose policies are to go on with this one, of the same body; episodes that do not begin
+            standing begin in a frame of its clips.
+        standing: share of the episodes that begin standing.
+        speeds: the lowest and the highest of the point, m/s.
+        every: s between changes of its velocity; 0 for none.
+        directions: evenly spread ones, and stopping, that a change draws from, counted from the heading at the start;
+            with 0 a change turns the point by at most `turn`.
+        turn: rad.
+        lure: s; 0 for a point that moves by itself.
+        pace: m/s, of |v|.
+        tilted: rad, of the angle between the root's vertical and the world's.
+    """
+
+    like: Imitate = dataclasses.field(kw_only=True)
+    standing: float = 0.5
+    speeds: tuple[float, float] = (0.0, 0.0)
+    every: float = 0.0
+    directions: int = 0
+    turn: float = 0.0
+    lure: float = 0.0
+    pace: float = math.inf
+    tilted: float = math.inf
+
+    @property
+    def frames(self) -> tuple[str, ...]:
+        """Those of the imitation task."""
+        return self.like.frames
+
+    @property
+    def touches(self) -> tuple[str, ...]:
+        """Those of the imitation task."""
+        return self.like.touches
+
+    def start(self, body: Body, key: jax.Array) -> Start:
+        """Standing, at rest, or in a frame of a clip, with its velocities and activations."""
+        which, key = jax.random.split(key)
+        standing = super().start(body, key)
+        standing = dataclasses.replace(standing, moving={ROOT: jnp.zeros(6, jnp.float32)})
+        if self.standing >= 1.0:
+            return standing
+        moving = self.like.draw(body, key, None)[0]
+        stands = jax.random.uniform(which) < self.standing
+        return jax.tree.map(lambda a, b: jnp.where(stands, a, b), standing, moving)
+
+    def goal(self, body: Body, key: jax.Array) -> MovingPoint:
+        """A point and how it moves, seen from a root at the origin that faces x."""
+        point_key, way_key = jax.random.split(key)
+        drawn = super().goal(body, point_key)
+        nothing = jnp.float32(0.0)
+        knots = self._knots(body, way_key)
+        return MovingPoint(drawn.point, nothing, nothing, nothing, knots[0], knots, jnp.int32(0))
+
+    def begin(self, body: Body, signals: Signals, goal: MovingPoint) -> MovingPoint:
+        """Take the goal from the root's frame to the world's."""
+        root = signals.frame(ROOT)
+        facing = heading(rotation(root.quaternion), jnp.array(FORWARD, jnp.float32))
+        knots = facing.apply(jnp.pad(goal.knots, ((0, 0), (0, 1))))[:, :2]
+        if self.speeds[1] > 0.0 and not self.lure:
+            knots = knots.at[0].set(root.linear_velocity[:2])
+        point = facing.apply(goal.point) + root.position * jnp.array([1.0, 1.0, 0.0])
+        goal = self._moved(signals, dataclasses.replace(goal, point=point, knots=knots, velocity=knots[0]), 0.0)
+        return dataclasses.replace(goal, now=goal.away, before=goal.away)
+
+    def advance(self, body: Body, signals: Signals, goal: MovingPoint) -> MovingPoint:
+        """Measure how far the root is from the point that was seen, then move the point."""
+        elapsed = goal.elapsed + 1
+        measured = dataclasses.replace(
+            goal,
+            now=distance(signals, goal),
+            before=goal.away,
+            elapsed=elapsed,
+            velocity=self._velocity(body, goal.knots, elapsed),
+        )
+        return self._moved(signals, measured, body.control_dt)
+
+    def channels(self, body: Body) -> tuple[Channel, ...]:
+        """The body as in the imitation task; then the point minus the root, and its velocity minus the root's."""
+        lag = tuple(Token(("root",), (*quantities.site_velocity(axis), "error")) for axis in "xy")
+        return (
+            *dataclasses.replace(self.like, lookahead=()).channels(body),
+            axis_channel(
+                ("root",), quantities.site_error, lambda s, g: by_heading(s, g.point - s.frame(ROOT).position)
+            ),
+            Channel(lag, lambda s, g: by_heading(s, jnp.pad(_lag(s, g), (0, 1)))[:2]),
+        )
+
+    def judge(self, body: Body, signals: Signals, goal: MovingPoint) -> Outcome:
+        """See the class for the terms."""
+        outcome = super().judge(body, signals, goal)
+        lag = jnp.linalg.norm(_lag(signals, goal))
+        solved = (goal.away < self.near) & (lag < self.pace) & (jnp.linalg.norm(root_tilt(signals)) < self.tilted)
+        terms = {
+            **outcome.terms,
+            "near": jnp.exp(-NEAR_SHARPNESS * jnp.square(goal.away)),
+            "pace": jnp.exp(-PACE_SHARPNESS * jnp.square(lag)),
+            "solved": as_float(solved),
+        }
+        return dataclasses.replace(outcome, terms=terms, solved=solved)
+
+    def _knots(self, body: Body, key: jax.Array) -> jax.Array:
+        """Velocities (N, 2) m/s of the point, enough of them for an episode."""
+        count = 2 + math.ceil(self.horizon * body.control_dt / self.every) if self.every else 1
+        speed_key, way_key = jax.random.split(key)
+        speed = uniform(speed_key, (self.speeds[0],) * count, (self.speeds[1],) * count)
+        if self.directions:
+            way = jax.random.randint(way_key, (count,), 0, self.directions + 1)
+            speed = jnp.where(way == self.directions, 0.0, speed)
+            angle = way.astype(jnp.float32) * (2.0 * math.pi / self.directions)
+        else:
+            angle = jnp.cumsum(uniform(way_key, (-self.turn,) * count, (self.turn,) * count))
+        return speed[:, None] * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=1)
+
+    def _velocity(self, body: Body, knots: jax.Array, elapsed: jax.Array) -> jax.Array:
+        """The velocity (2,) m/s of the point."""
+        if not self.every:
+            return knots[0]
+        place = elapsed.astype(jnp.float32) * jnp.float32(body.control_dt / self.every)
+        earlier = jnp.clip(jnp.floor(place + 1e-4).astype(jnp.int32), 0, len(knots) - 2)
+        if self.lure:
+            return knots[earlier]
+        share = jnp.clip(place - earlier.astype(jnp.float32), 0.0, 1.0)
+        return (1.0 - share) * knots[earlier] + share * knots[earlier + 1]
+
+    def _moved(self, signals: Signals, goal: MovingPoint, seconds: float) -> MovingPoint:
+        """The goal with its point moved on."""
+        flat = goal.point[:2] + goal.velocity * seconds
+        if self.lure:
+            flat = signals.frame(ROOT).position[:2] + goal.velocity * self.lure
+        goal = dataclasses.replace(goal, point=goal.point.at[:2].set(flat))
+        return dataclasses.replace(goal, away=distance(signals, goal))
+
+
+def commanded(state: EnvState, direction: jax.Array | float, speed: jax.Array | float) -> EnvState:
+    """The state with another command, which holds from the next control step to the episode's end.
+
+    Args:
+        state: of `directional_control`, of one environment or of a batch.
+        direction: rad from the world's x, positive to the left, () or one per environment.
+        speed: m/s, 0 to 3, () or one per environment; 0 is stopping.
+
+    Raises:
+        UserError: for a speed out of range, a direction that is not finite, or a state of another task.
+
+    Example:
+        >>> state = commanded(state, direction=math.radians(45.0), speed=1.2)  # a direction pad: ahead and to the left
+        >>> state = step(state, act(state.observation))
+    """
+    if not isinstance(state.goal, MovingPoint):
+        raise UserError(
+            f"a command was given to a state whose goal is {type(state.goal).__name__!r}; only states of "
+            "directional_control, or of a FollowPoint of your own, take commands"
+        )
+    _require("direction", direction, -math.inf, math.inf, "a finite angle in rad")
+    _require("speed", speed, 0.0, FASTEST, f"0 to {FASTEST:g} m/s")
+    angle, pace = jnp.asarray(direction, jnp.float32), jnp.asarray(speed, jnp.float32)
+    velocity = pace[..., None] * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1)
+    knots = jnp.broadcast_to(velocity[..., None, :], state.goal.knots.shape)
+    return dataclasses.replace(state, goal=dataclasses.replace(state.goal, knots=knots))
+
+
+def _lag(signals: Signals, goal: MovingPoint) -> jax.Array:
+    """The velocity (2,) m/s of the point minus the root's, world frame."""
+    return goal.velocity - signals.frame(ROOT).linear_velocity[:2]
+
+
+def _require(what: str, value: jax.Array | float, low: float, high: float, accepted: str) -> None:
+    """Raise a `UserError` for a number of a command that is out of range; what is traced is not known yet."""
+    if isinstance(value, jax.core.Tracer):
+        return
+    given = np.asarray(value)
+    bad = given[~(np.isfinite(given) & (given >= low) & (given <= high))]
+    if bad.size:
+        raise UserError(f"a command has {what} {bad.flat[0]:g}; {accepted} is accepted")
