@@ -42,6 +42,11 @@ class Recording:
     terms: dict[str, np.ndarray]
     activation: np.ndarray
 
+    @property
+    def solved_at_the_end(self) -> float:
+        """Share of the episodes that were solved in the last control step of the horizon: KINESIS' success."""
+        return float((self.running & self.solved)[:, -1].mean())
+
 
 class Episodes:
     """Runs whole episodes of one agent; compiled once per number of episodes, for any parameters.

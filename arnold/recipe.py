@@ -64,6 +64,9 @@ class ExpertRecipe:
     seed: int = 1
     """Of parameters, goals, starts and noise."""
 
+    teacher: str = ""
+    """A controller to label with, for the regimes "obc", "bc" and "obc_ppo": "reflex" for imitation tasks."""
+
     start_from: str = ""
     """A checkpoint to start from (parameters, and statistics by signature): an earlier stage, or an expert of a task
     like it. Fresh where empty."""

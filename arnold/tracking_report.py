@@ -19,6 +19,7 @@ from arnold.tasks.imitate import Imitate
 from arnold.tracking import FIGURES, RULES, ClipFigures, follow, measure
 
 WORST = 5  # joints that are named
+SUBJECT = "subject "
 COLUMNS = {
     "success_each": ("success, each < 0.15 m", 100.0, ".1f", " %"),
     "coverage_each": ("coverage", 100.0, ".1f", " %"),
@@ -76,7 +77,7 @@ class Tracking:
         rows = [_group(name, clips) for name, clips in parts.items() if clips and any(self.held_out)]
         rows.append(_group("all clips", self.clips))
         subjects = dict.fromkeys(clip.subject for clip in self.clips if clip.subject)
-        return (*rows, *(_group(f"subject {s}", [c for c in self.clips if c.subject == s]) for s in subjects))
+        return (*rows, *(_group(SUBJECT + s, [c for c in self.clips if c.subject == s]) for s in subjects))
 
     @property
     def everything(self) -> Group:
@@ -157,12 +158,15 @@ def table_rows(made: Tracking, each_clip: bool) -> tuple[list[str], list[list[st
 
 
 def said_of(made: Tracking) -> list[str]:
-    """What is said below the table: bodies and joints that are farthest off."""
-    everything = made.everything
-    bodies = ", ".join(f"{name} {100 * off:.1f}" for name, off in everything.bodies.items() if off is not None)
-    joints = sorted(((off, name) for name, off in everything.joints.items() if off is not None), reverse=True)
+    """What is said below the table: how far each body is off, and the joints that are farthest off."""
+    lines = []
+    for group in made.groups:
+        bodies = ", ".join(f"{name} {100 * off:.1f}" for name, off in group.bodies.items() if off is not None)
+        if bodies and not group.name.startswith(SUBJECT):
+            lines.append(f"bodies, cm off, {group.name}: {bodies}")
+    joints = sorted(((off, name) for name, off in made.everything.joints.items() if off is not None), reverse=True)
     worst = ", ".join(f"{name} {off:.2f}" for off, name in joints[:WORST])
-    return [f"bodies, cm off: {bodies}", f"joints farthest off, rad: {worst}"] if bodies else []
+    return [*lines, f"joints farthest off, rad: {worst}"] if worst else lines
 
 
 def markdown(made: Sequence[Tracking]) -> str:

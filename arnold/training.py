@@ -20,10 +20,14 @@ from arnold.learning.mixture import Mixture
 from arnold.policy import normaliser
 from arnold.policy.generalist import TransformerActorCritic
 from arnold.policy.mlp import MlpActorCritic
+from arnold.reflex import reflex
 from arnold.recipe import DistillRecipe, ExpertRecipe, FinetuneRecipe, Recipe, from_json, to_json
 from arnold.runs import Run, training_time_s
 from arnold.saved_policy import SavedPolicy
 from arnold.tasks import Environment, Task, task
+
+TEACHERS: dict[str, Callable[[Environment], Expert]] = {"reflex": reflex}
+"""Controllers that a specialist can begin as, by name."""
 
 OnIteration = Callable[[TrainState, dict[str, float]], None]
 
@@ -152,7 +156,10 @@ def _prepare_expert(recipe: ExpertRecipe, backend: str, threads: int | None) -> 
     policy = MlpActorCritic(environment.observation_table, environment.action_table, recipe.network)
     mixture = Mixture.of({recipe.task: recipe.environments}, recipe.horizon)
     iterations = _iterations(recipe.steps, recipe.learner.rollout_steps, recipe.environments)
-    learner = Learner(policy, mixture, recipe.learner, iterations, backend=backend, threads=threads)
+    if recipe.teacher not in ("", *TEACHERS):
+        raise UserError(f"unknown teacher {recipe.teacher!r}; {did_you_mean(recipe.teacher, TEACHERS)}")
+    experts: dict[str, Expert] = {goal.name: TEACHERS[recipe.teacher](environment)} if recipe.teacher else {}
+    learner = Learner(policy, mixture, recipe.learner, iterations, experts, backend, threads)
     key = jax.random.key(recipe.seed)
     if not recipe.start_from:
         return Prepared(learner, (goal,), lambda: learner.initial_state(key), _about(recipe))

@@ -1,6 +1,7 @@
 """The recipes that ship, by name.
 
-`arnold train NAME` runs an expert's, `arnold distill NAME` a distillation's or one of several stages.
+`arnold train NAME` runs an expert's, `arnold distill NAME` a distillation's or one of several stages, `arnold finetune
+NAME` a fine-tuning's.
 """
 
 from __future__ import annotations
@@ -9,7 +10,15 @@ import dataclasses
 
 from arnold.errors import UserError, did_you_mean
 from arnold.learning.config import LearnerConfig
-from arnold.recipe import DISTILLATION_LEARNER, DistillRecipe, ExpertRecipe, FinetuneRecipe, LoopRecipe, TransferRecipe
+from arnold.recipe import (
+    DISTILLATION_LEARNER,
+    FINETUNING_LEARNER,
+    DistillRecipe,
+    ExpertRecipe,
+    FinetuneRecipe,
+    LoopRecipe,
+    TransferRecipe,
+)
 
 # A fingertip is brought to its target in a few control steps and held there. What separates good from very good is
 # those few steps, so the later stages discount more (a step saved at the beginning then weighs more), end with less
@@ -230,6 +239,27 @@ DISTILLATIONS: dict[str, DistillRecipe] = {
     ),
 }
 
+IMITATOR = "legs-small"
+"""The policy that walks as clips do, which what goes on foot begins from."""
+
+# Falling costs what would have followed, seconds later, so less is discounted than where a finger misses; at 30 control
+# steps per second noise is correlated, or muscles would not follow it.
+_ON_FOOT = dataclasses.replace(FINETUNING_LEARNER, discount=0.98, noise_correlation=0.8, log_std=(-1.5, -3.0))
+
+
+def _on_foot(task: str, steps: int, start: str = IMITATOR) -> FinetuneRecipe:
+    """A high-level task on the KINESIS legs, from a policy that walks."""
+    return FinetuneRecipe(start, task, steps=steps, environments=128, learner=_ON_FOOT)
+
+
+FINETUNINGS: dict[str, FinetuneRecipe] = {
+    "target_reaching": _on_foot("target_reaching", 2_000_000),
+    "directional_walk": _on_foot("directional_walk", 2_000_000),
+    "directional_control": _on_foot("directional_control", 2_000_000, "runs/finetune_directional_walk"),
+    "path_following": _on_foot("path_following", 2_000_000),
+}
+"""By recipe. One that begins where another ended starts from that one's newest run, under ``runs/``."""
+
 _HELD_OUT = ("pen_reorient", "die_reorient", "hand_middle_reach", "hand_little_reach")
 
 STAGED: dict[str, LoopRecipe | TransferRecipe] = {
@@ -288,6 +318,20 @@ def expert_recipe(name: str) -> ExpertRecipe:
             f"no recipe for an expert of {name!r}; {did_you_mean(name, EXPERTS)} A task of your own: --task FILE"
         )
     return EXPERTS[name]
+
+
+def finetune_recipe(name: str) -> FinetuneRecipe:
+    """The fine-tuning recipe called ``name``.
+
+    Raises:
+        UserError: where none ships under that name, with the nearest match.
+    """
+    if name not in FINETUNINGS:
+        raise UserError(
+            f"fine-tune what on what? {name!r} is no recipe; {did_you_mean(name, FINETUNINGS)} Or give a policy and a "
+            "task: arnold finetune POLICY TASK"
+        )
+    return FINETUNINGS[name]
 
 
 def distill_recipe(name: str) -> DistillRecipe:

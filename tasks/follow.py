@@ -1,7 +1,7 @@
 """Follow a point on foot, as an imitation policy's body sees itself: the high-level tasks on the KINESIS legs.
 
 A goal that stands still, a commanded direction and speed, and a path are three values of one task: they differ in how
-the point moves. KINESIS (arXiv 2503.14637, 4.2 and 4.3 of its reference) has the first, and the second as a demonstration.
+the point moves. KINESIS (arXiv 2503.14637) has the first, and the second as a demonstration.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from arnold.errors import UserError
 from arnold.tasks.environment import EnvState
 from arnold.tasks.imitate import Imitate
 from arnold.tasks.rotations import heading, rotation
-from arnold.tasks.task import Channel, Outcome, Start, as_float
+from arnold.tasks.task import Channel, Goal, Outcome, Start, as_float
 from arnold.tasks.things import axis_channel, uniform
 from arnold.tasks.walk import FORWARD, ROOT, WalkGoal, WalkToPoint, by_heading, distance, root_tilt
 from arnold.vocab import Token, quantities
@@ -47,9 +47,9 @@ class FollowPoint(WalkToPoint):
     of the root by as far as it would get in that time, so that what is followed is a command; without it moves by
     itself, its velocity changing evenly from what the root's is at first.
 
-    Beside the terms of `WalkToPoint`, whose ``progress`` is towards the point as the policy saw it, there are ``near`` =
-    exp(-2 D^2) and ``pace`` = exp(-2 |v|^2), with D the distance of the point, and v its velocity minus the root's, both
-    horizontal, in m and m/s. A step is solved where D, |v| and the tilt are below their limits.
+    Beside the terms of `WalkToPoint`, whose ``progress`` is towards the point as the policy saw it, there are ``near``
+    = exp(-2 D^2) and ``pace`` = exp(-2 |v|^2), with D the distance of the point, and v its velocity minus the root's,
+    both horizontal, in m and m/s. A step is solved where D, |v| and the tilt are below their limits.
 
     The body is observed as in the imitation task `like`, by the same words, and what is asked by two vectors: the
     point minus the root, and its velocity minus the root's.
@@ -107,18 +107,18 @@ class FollowPoint(WalkToPoint):
         knots = self._knots(body, way_key)
         return MovingPoint(drawn.point, nothing, nothing, nothing, knots[0], knots, jnp.int32(0))
 
-    def begin(self, body: Body, signals: Signals, goal: MovingPoint) -> MovingPoint:
+    def begin(self, body: Body, signals: Signals, goal: Goal) -> MovingPoint:
         """Take the goal from the root's frame to the world's."""
         root = signals.frame(ROOT)
         facing = heading(rotation(root.quaternion), jnp.array(FORWARD, jnp.float32))
-        knots = facing.apply(jnp.pad(goal.knots, ((0, 0), (0, 1))))[:, :2]
-        if self.speeds[1] > 0.0 and not self.lure:
+        knots = goal.knots @ facing.as_matrix()[:2, :2].T
+        if self.every and not self.lure:
             knots = knots.at[0].set(root.linear_velocity[:2])
         point = facing.apply(goal.point) + root.position * jnp.array([1.0, 1.0, 0.0])
         goal = self._moved(signals, dataclasses.replace(goal, point=point, knots=knots, velocity=knots[0]), 0.0)
         return dataclasses.replace(goal, now=goal.away, before=goal.away)
 
-    def advance(self, body: Body, signals: Signals, goal: MovingPoint) -> MovingPoint:
+    def advance(self, body: Body, signals: Signals, goal: Goal) -> MovingPoint:
         """Measure how far the root is from the point that was seen, then move the point."""
         elapsed = goal.elapsed + 1
         measured = dataclasses.replace(
@@ -141,7 +141,7 @@ class FollowPoint(WalkToPoint):
             Channel(lag, lambda s, g: by_heading(s, jnp.pad(_lag(s, g), (0, 1)))[:2]),
         )
 
-    def judge(self, body: Body, signals: Signals, goal: MovingPoint) -> Outcome:
+    def judge(self, body: Body, signals: Signals, goal: Goal) -> Outcome:
         """See the class for the terms."""
         outcome = super().judge(body, signals, goal)
         lag = jnp.linalg.norm(_lag(signals, goal))

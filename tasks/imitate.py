@@ -208,6 +208,13 @@ class Imitate(Task):
 
         joints = body.joint_tokens((*quantities.JOINT_ERROR, word))
         channels = [Channel(joints, lambda s, g: pose(g).qpos[body.joint_qpos] - s.joint_position)]
+        if ahead == self.lookahead[0]:
+            lengths = body.muscle_tokens((*quantities.MUSCLE_LENGTH, "error", word))
+            activations = body.muscle_tokens((*quantities.MUSCLE_ACTIVATION, "target", word))
+            channels += [
+                Channel(lengths, lambda s, g: pose(g).muscle_length - s.muscle_length),
+                Channel(activations, lambda s, g: pose(g).activation),
+            ]
         for k, name in enumerate(self.tracked if self.root else self.tracked[1:], start=0 if self.root else 1):
             entity = ("root",) if self.root and k == 0 else _entity(name)
             channels.append(

@@ -27,6 +27,7 @@ class Pose:
     qpos: jax.Array  # (nq,)
     qvel: jax.Array  # (nv,)
     activation: jax.Array  # (M,)
+    muscle_length: jax.Array  # (M,) m
     position: jax.Array  # (F, 3) m
     quaternion: jax.Array  # (F, 4) w, x, y, z
     linear_velocity: jax.Array  # (F, 3) m/s
@@ -111,9 +112,22 @@ def _poses(clip: Clip, body: Body) -> Pose:
     model = body.model
     position, quaternion, linear, angular = tracked(model, clip.qpos, clip.qvel, body.frames)
     activation = clip.activation if clip.activation.size else np.full((clip.frames, len(body.muscles)), SILENT)
-    return Pose(
-        *(np.asarray(x, np.float32) for x in (clip.qpos, clip.qvel, activation, position, quaternion, linear, angular))
-    )
+    length = muscle_lengths(model, clip.qpos)[:, body.muscle_controls]
+    values = (clip.qpos, clip.qvel, activation, length, position, quaternion, linear, angular)
+    return Pose(*(np.asarray(x, np.float32) for x in values))
+
+
+def muscle_lengths(model: mujoco.MjModel, qpos: np.ndarray) -> np.ndarray:
+    """Actuator lengths (T, nu) m along a motion qpos (T, nq)."""
+    data, lengths = mujoco.MjData(model), np.zeros((len(qpos), model.nu))
+    for t in range(len(qpos)):
+        data.qpos = qpos[t]
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        mujoco.mj_tendon(model, data)
+        mujoco.mj_transmission(model, data)
+        lengths[t] = data.actuator_length
+    return lengths
 
 
 def tracked(

@@ -98,6 +98,7 @@ def test_help_names_every_command_and_loads_neither_jax_nor_mujoco() -> None:
         "export",
         "bench",
         "replay",
+        "retarget",
     ):
         assert f"• {verb} " in done.stdout
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -813,6 +814,8 @@ BAD_TEXT = {
     "blank.trc": ("  \n", "is empty"),
     "none.bvh": ("HIERARCHY\nROOT Hips\n{", "no line MOTION"),
     "braces.bvh": (GOOD_BVH.replace("}", "", 1), "braces do not close"),
+    "infinite.bvh": (GOOD_BVH.replace("OFFSET 9.0", "OFFSET inf", 1), "has joint 'LeftUpLeg' at"),
+    "away.bvh": (bvh_text([{}, {"at": (0, 3e6, 0)}]), "has pelvis more than 10000 m away at frame 1"),
     "offset.bvh": (GOOD_BVH.replace("OFFSET 0", "OFFSET zero", 1), "HIERARCHY that cannot be read"),
     "channels.bvh": (GOOD_BVH.replace("Zrotation Yrotation", "Zrotation Zrotation", 1), "at joint 'Hips'; each of"),
     "short.bvh": (GOOD_BVH.rsplit("\n", 2)[0], "says 3 frames and holds 2: it is cut short after frame 1"),
@@ -912,6 +915,14 @@ def test_bad_binary_files_are_told(tmp_path: Path) -> None:
             read_motion(tmp_path / name)
         assert name in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_a_crash_of_the_c3d_library_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = c3d_file(tmp_path / "walk.c3d", MARKERS)
+    # As a segmentation fault in the process that reads it: it ends without a word.
+    monkeypatch.setattr("arnold.motion.readers.c3d.sys.executable", shutil.which("false"))
+    with pytest.raises(UserError, match=r"walk\.c3d' cannot be read as C3D \(the reader ended with 1\)"):
+        read_motion(path)
 
 
 def test_bad_arrays_are_told(tmp_path: Path) -> None:

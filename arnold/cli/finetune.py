@@ -22,8 +22,8 @@ _IMITATION: dict[str, Any] = {"rollout_steps": 10, "epochs": 1, "learning_rate":
 class Finetune(TrainingOptions):
     """Train a policy further on one task; its vocabulary grows by the words that it lacks."""
 
-    checkpoint: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="POLICY")] = ""
-    """A name of the zoo, a checkpoint's folder, or a run."""
+    checkpoint: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="POLICY_OR_RECIPE")] = ""
+    """A name of the zoo, a checkpoint's folder, or a run; or a recipe of `arnold list recipes` with its task."""
 
     task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TASK")] = ""
     """The task, or a file that registers one."""
@@ -45,12 +45,30 @@ class Finetune(TrainingOptions):
         if self.resume:
             belongs_to_new = ("checkpoint", "task", "regime", "expert", "steps", "environments", "seed", "set")
             return training_run.resumed(self, belongs_to_new).done()
-        if not (self.checkpoint and self.task):
-            raise UserError("fine-tune what on what? give a policy and a task: arnold finetune POLICY TASK")
-        recipe = self._recipe()
+        recipe = self._named() if self.checkpoint and not self.task else self._recipe()
         name = task(recipe.task).name
-        note(f"fine-tuning {self.checkpoint} on {name} by {recipe.learner.regime}, {recipe.steps:,} environment steps")
+        start, how = recipe.checkpoint, recipe.learner.regime
+        note(f"fine-tuning {start} on {name} by {how}, {recipe.steps:,} environment steps")
         return training_run.started(recipe, f"finetune_{name}", self.runs, self.physics).done()
+
+    def _named(self) -> FinetuneRecipe:
+        """The recipe of that name, with what was given in place of its own."""
+        from arnold.checkpoints import resolve
+        from arnold.checkpoints.zoo import zoo_names
+        from arnold.cli.overrides import with_given, with_settings
+        from arnold.experiments.recipes import finetune_recipe
+
+        recipe = finetune_recipe(self.checkpoint)
+        if self.regime != "ppo" or self.expert:
+            raise UserError(
+                f"recipe {self.checkpoint!r} says how it learns, so --regime and --expert cannot be given with it; "
+                f"write arnold finetune {recipe.checkpoint} {recipe.task} --regime {self.regime}"
+            )
+        given = {"steps": self.steps, "environments": self.environments, "seed": self.seed}
+        recipe = with_settings(with_given(recipe, **given), self.set)
+        if recipe.checkpoint in zoo_names():
+            return recipe
+        return dataclasses.replace(recipe, checkpoint=str(resolve(recipe.checkpoint).absolute()))
 
     def _recipe(self) -> FinetuneRecipe:
         from arnold.checkpoints import resolve
@@ -60,6 +78,8 @@ class Finetune(TrainingOptions):
         from arnold.learning.config import regime
         from arnold.recipe import FinetuneRecipe
 
+        if not (self.checkpoint and self.task):
+            raise UserError("fine-tune what on what? give a policy and a task: arnold finetune POLICY TASK")
         imitates = regime(self.regime).needs_expert
         if self.expert and not imitates:
             raise UserError(

@@ -67,7 +67,7 @@ def _words() -> None:
 
 
 def _recipes() -> None:
-    from arnold.experiments.recipes import DISTILLATIONS, EXPERTS, STAGED
+    from arnold.experiments.recipes import DISTILLATIONS, EXPERTS, FINETUNINGS, STAGED
     from arnold.recipe import LoopRecipe
 
     rows = [[name, "train", f"{r.steps:,}", f"{r.task}, {r.environments} environments"] for name, r in EXPERTS.items()]
@@ -84,6 +84,9 @@ def _recipes() -> None:
             steps = staged.pretraining.steps + 2 * held_out * staged.learning.steps
             what = f"{len(staged.pretraining.mixture)} tasks distilled, {held_out} others learned with and without them"
         rows.append([name, "distill", f"{steps:,}", what])
+    for name, tuning in FINETUNINGS.items():
+        what = f"{tuning.task}, {tuning.environments} environments, from {tuning.checkpoint}"
+        rows.append([name, "finetune", f"{tuning.steps:,}", what])
     show_table(["recipe", "command", "steps", "what"], rows)
 
 

@@ -88,6 +88,12 @@ class LearnerConfig:
     final_learning_rate: float = 1e-5
     """Adam's step at the end; a cosine leads there."""
 
+    target_kl: float = 0.0
+    """Where it is not 0, the step adapts: it shrinks by a fifth after an iteration whose policy moved by more than twice
+    this (mean KL divergence from the one that acted, nats), and grows by a fourth after one that moved by less than
+    half of it, between a thirtieth of the schedule's step and three times it. The same step is too long for a policy
+    with little noise and too short for one with much."""
+
     gradient_clip: float = 0.7
     """Largest global norm of a gradient."""
 

@@ -46,6 +46,7 @@ class TrainState:
     updates: jax.Array  # () int32, optimiser steps taken
     skipped: jax.Array  # () int32, non-finite updates skipped so far
     skipped_in_a_row: jax.Array  # () int32
+    step_scale: jax.Array  # () float32, what `LearnerConfig.target_kl` has made of the schedule's step
 
 
 class Learner:
@@ -165,6 +166,7 @@ class Learner:
             updates=zero,
             skipped=zero,
             skipped_in_a_row=zero,
+            step_scale=jnp.float32(1.0),
         )
         key, rollout_key = jax.random.split(state.key)
         lanes, transitions = self._roll_out(state, expert_params, rollout_key)
@@ -208,9 +210,12 @@ class Learner:
             state, lanes=self._pooled(lanes), reward_scales=scales, key=key, optimiser=self._begun_in_earnest(state)
         )
         state, parts = self._update(state, rows, shuffle_key)
+        if self.config.target_kl and "kl" in parts:
+            state = dataclasses.replace(state, step_scale=self._adapted(state.step_scale, parts["kl"]))
         metrics = {**parts, **self._metrics(transitions)}
         metrics["skipped"] = state.skipped
-        metrics["learning_rate"] = jnp.asarray(self.schedule(state.updates.astype(jnp.float32)), jnp.float32)
+        scheduled = jnp.asarray(self.schedule(state.updates.astype(jnp.float32)), jnp.float32)
+        metrics["learning_rate"] = state.step_scale * scheduled
         state = dataclasses.replace(
             state, statistics=self._observed(state.statistics, transitions), iteration=state.iteration + 1
         )
@@ -260,6 +265,12 @@ class Learner:
             self.config.noise_correlation,
             self._mixings,
         )
+
+    def _adapted(self, scale: jax.Array, kl: jax.Array) -> jax.Array:
+        """The factor of the step after an iteration that moved the policy by ``kl``, see `LearnerConfig.target_kl`."""
+        target = self.config.target_kl
+        factor = jnp.where(kl > 2.0 * target, jnp.float32(0.8), jnp.where(kl < 0.5 * target, jnp.float32(1.25), 1.0))
+        return jnp.clip(scale * factor, 1.0 / 30.0, 3.0)
 
     def _pooled(self, lanes: dict[str, LaneState]) -> dict[str, LaneState]:
         """The lanes, once the environments of each task have told each other what the task has them tell."""
@@ -346,6 +357,7 @@ class Learner:
         finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradient))
         with jax.numpy_dtype_promotion("standard"):  # optax raises a float to an integer count
             step, new_optimiser = self.optimiser.update(gradient, optimiser, params)
+        step = jax.tree.map(lambda x: state.step_scale * x, step)
         new_params = optax.apply_updates(params, step)
         params, optimiser = jax.tree.map(
             lambda new, old: jnp.where(finite, new, old), (new_params, new_optimiser), (params, optimiser)

@@ -13,6 +13,7 @@ from arnold.motion.skeleton import Skeleton
 
 SLOW, FAST = 0.35, 0.9  # m/s of a foot that surely stands, and of one that surely does not
 NEAR, FAR = 0.05, 0.09  # m above the foot's own ground, likewise
+SAME_GROUND = 0.03  # m: by how much the grounds of the two feet may differ
 WANDER_S = 0.25  # s: standard deviation of the Gaussian that smooths the lift of the whole body
 STEADY_S = 0.025  # s: likewise of the targets of a foot
 MOST = 0.06  # m: by how much the lift may leave the clip's own level
@@ -37,7 +38,7 @@ def belt_velocity(skeleton: Skeleton, qpos: np.ndarray, rate: float) -> np.ndarr
     geoms = np.any([_foot_geoms(skeleton, s) for s in feet], axis=0)
     heights = skeleton.heights(poses)[:, geoms]
     speed = np.gradient(skeleton.middles(poses)[:, geoms, :2], axis=0) * rate
-    near = heights.min(axis=1) < np.quantile(heights.min(axis=1), NEAR_SHARE)
+    near = heights.min(axis=1) <= np.quantile(heights.min(axis=1), NEAR_SHARE)
     belt: np.ndarray = np.median(speed[np.arange(len(qpos)), heights.argmin(axis=1)][near], axis=0)
     way = (qpos[-1] - qpos[0])[skeleton.root : skeleton.root + 2]
     pelvis = float(np.linalg.norm(way)) / (len(qpos) - 1) * rate
@@ -67,7 +68,7 @@ def with_feet_on_the_ground(
     places, turns = skeleton.poses(qpos)
     heights = skeleton.heights((places, turns))
     low = {s: heights[:, _foot_geoms(skeleton, s)].min(axis=1) for s in sides}
-    stands = {s: _stands(skeleton, places, s, low[s], rate) for s in sides}
+    stands = _stand(skeleton, places, low, rate)
     total = sum(stands.values())
     level = _weighted_median(np.concatenate(list(low.values())), np.concatenate(list(stands.values())))
     off = sum(stands[s] * (low[s] - level) for s in sides)
@@ -155,15 +156,26 @@ def _foot_geoms(skeleton: Skeleton, s: str) -> np.ndarray:
     return np.isin(skeleton.lowest.body, list(carried))
 
 
-def _stands(skeleton: Skeleton, places: np.ndarray, s: str, low: np.ndarray, rate: float) -> np.ndarray:
-    """(T,) 0..1: how surely a foot stands: slow and near its own ground."""
-    parts = [p for p in (f"{s}_ankle", f"{s}_toe") if p in skeleton.map.keypoints]
-    points = [places[:, skeleton.full.body(skeleton.map.keypoints[p]).id] for p in parts]
-    speed = np.min([np.linalg.norm(np.gradient(p, axis=0), axis=-1) * rate for p in points], axis=0)
-    slow = np.clip((FAST - speed) / (FAST - SLOW), 0.0, 1.0)
-    ground = np.quantile(low[slow > 0.5], 0.2) if (slow > 0.5).any() else low.min()
-    near = np.clip((FAR - np.abs(low - ground)) / (FAR - NEAR), 0.0, 1.0)
-    return gaussian_filter1d(slow * near, STEADY_S * rate, mode="nearest")
+def _stand(skeleton: Skeleton, places: np.ndarray, low: dict[str, np.ndarray], rate: float) -> dict[str, np.ndarray]:
+    """By side (T,) 0..1: how surely a foot stands: slow, and near the ground that it shares with the other foot.
+
+    Each foot has a ground of its own, for the two of a recording lie some millimetres apart; one that stays further up
+    all the time is a raised foot.
+    """
+    slow, ground = {}, {}
+    for s in low:
+        parts = [p for p in (f"{s}_ankle", f"{s}_toe") if p in skeleton.map.keypoints]
+        points = [places[:, skeleton.full.body(skeleton.map.keypoints[p]).id] for p in parts]
+        speed = np.min([np.linalg.norm(np.gradient(p, axis=0), axis=-1) * rate for p in points], axis=0)
+        slow[s] = np.clip((FAST - speed) / (FAST - SLOW), 0.0, 1.0)
+        ground[s] = float(np.quantile(low[s][slow[s] > 0.5], 0.2) if (slow[s] > 0.5).any() else low[s].min())
+    lowest = min(ground.values())
+    found = {}
+    for s in low:
+        own = ground[s] if ground[s] < lowest + SAME_GROUND else lowest
+        over = np.abs(low[s] - own)
+        found[s] = gaussian_filter1d(slow[s] * np.clip((FAR - over) / (FAR - NEAR), 0.0, 1.0), STEADY_S * rate)
+    return found
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -59,4 +60,4 @@ def clips_of(names: Sequence[str], body: Embodiment) -> tuple[Clip, ...]:
 def _made(name: str, body: Embodiment) -> Clip:
     from arnold.motion.retargeting import retarget
 
-    return retarget(MADE[name](), body)
+    return dataclasses.replace(retarget(MADE[name](), body), name=name)

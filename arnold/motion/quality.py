@@ -1,7 +1,8 @@
 """How good a retargeted clip is: figures, thresholds and a picture.
 
 The thresholds on ground and tendons are those of MuscleMimic's validation (arXiv 2603.25544, msk_metrics), those on
-sites, limits and couplings are ours. `measure` needs nothing but the clip and its body, so it also judges clips made elsewhere.
+sites, limits and couplings are ours. `measure` needs nothing but the clip and its body, so it also judges clips made
+elsewhere.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def measure(clip: Clip, body: Embodiment) -> dict[str, Any]:
     limit, at_limit = _limits(clip, skeleton, qpos)
     coupling = _couplings(skeleton, qpos)
     ground = _ground(skeleton, poses)
-    jump, jumping = _tendon_jumps(skeleton.full, qpos, clip.rate)
+    jump = _tendon_jumps(skeleton.full, qpos, clip.rate)
     every = error[np.isfinite(error)]
     report: dict[str, Any] = {
         "frames": clip.frames,
@@ -103,7 +104,7 @@ def measure(clip: Clip, body: Embodiment) -> dict[str, Any]:
         "coupling_violation": {"max_rad": float(coupling.max(initial=0.0))},
         "ground": ground,
         "foot_sliding_m_s": _sliding(clip, skeleton, qpos),
-        "tendon_jump": {"max": jump, "tendon": jumping},
+        "tendon_jump": jump,
         "speed_m_s": _speed(clip, skeleton),
         "largest_joint_speed_rad_s": float(np.abs(clip.qvel[:, 6 if skeleton.root >= 0 else 0 :]).max(initial=0.0)),
     }
@@ -113,7 +114,7 @@ def measure(clip: Clip, body: Embodiment) -> dict[str, Any]:
         "coupling violation (rad)": report["coupling_violation"]["max_rad"],
         "frames below the ground by 5 mm (share)": ground.get("share_below_5_mm", 0.0),
         "floating height (m)": ground.get("floating_m", 0.0),
-        "tendon jump (relative)": jump,
+        "tendon jump (relative)": jump["max"],
     }
     report["checks"] = {
         name: {"value": float(value), "limit": THRESHOLDS[name], "passes": bool(value <= THRESHOLDS[name])}
@@ -127,7 +128,8 @@ def failures(report: Mapping[str, Any]) -> list[str]:
     found = []
     for name, check in report["checks"].items():
         if not check["passes"]:
-            found.append(f"{name} {check['value']:.3g} > {check['limit']:g}")
+            which = f" of {report['tendon_jump']['tendon']}" if name.startswith("tendon") else ""
+            found.append(f"{name}{which} {check['value']:.3g} > {check['limit']:g}")
     if found and report["joints_at_limit"]:
         most = sorted(report["joints_at_limit"].items(), key=lambda item: -item[1])[:4]
         found.append("at their limits: " + ", ".join(f"{joint} ({100 * share:.0f} %)" for joint, share in most))
@@ -238,10 +240,13 @@ def _sliding(clip: Clip, skeleton: Skeleton, qpos: np.ndarray) -> dict[str, floa
     return {"mean": float(every.mean()), "median": float(np.median(every))}
 
 
-def _tendon_jumps(model: mujoco.MjModel, qpos: np.ndarray, rate: float) -> tuple[float, str]:
-    """The largest relative step of a tendon's length that sticks out of its usual steps, and the tendon's name."""
+def _tendon_jumps(model: mujoco.MjModel, qpos: np.ndarray, rate: float) -> dict[str, Any]:
+    """The largest relative step of a tendon's length that sticks out of its usual steps, with the tendon's name.
+
+    Ligaments are short and count too; ``muscles`` is the largest among tendons that a muscle pulls.
+    """
     if not model.ntendon or len(qpos) < 3:
-        return 0.0, ""
+        return {"max": 0.0, "tendon": "", "muscles": 0.0}
     data = mujoco.MjData(model)
     lengths = np.empty((len(qpos), model.ntendon))
     for frame, q in enumerate(qpos):
@@ -251,13 +256,14 @@ def _tendon_jumps(model: mujoco.MjModel, qpos: np.ndarray, rate: float) -> tuple
         mujoco.mj_tendon(model, data)
         lengths[frame] = data.ten_length
     steps = np.abs(np.diff(lengths, axis=0)) / np.maximum(np.abs(lengths[:-1]), 1e-6) * rate / TENDON_RATE
-    usual, largest, name = steps[0].copy(), 0.0, ""
+    usual, largest = steps[0].copy(), np.zeros(model.ntendon)
     for step in steps[1:]:
-        jumps = np.where(step > np.maximum(TENDON_FACTOR * usual, TENDON_LEAST), step, 0.0)
-        if jumps.max() > largest:
-            largest, name = float(jumps.max()), model.tendon(int(jumps.argmax())).name
+        jumps = step > np.maximum(TENDON_FACTOR * usual, TENDON_LEAST)
+        largest = np.maximum(largest, np.where(jumps, step, 0.0))
         usual += TENDON_SMOOTHING * (step - usual)
-    return largest, name
+    pulled = model.actuator_trnid[model.actuator_trntype == mujoco.mjtTrn.mjTRN_TENDON, 0]
+    name = model.tendon(int(largest.argmax())).name if largest.any() else ""
+    return {"max": float(largest.max()), "tendon": name, "muscles": float(largest[pulled].max(initial=0.0))}
 
 
 def _speed(clip: Clip, skeleton: Skeleton) -> float:

@@ -2,9 +2,9 @@
 
 From keypoints: the person's limbs are scaled to the body's (`arnold.motion.scaling`), then each frame is solved by
 inverse kinematics (mink on `arnold.motion.skeleton`), begun where the last one ended. From joint angles: the angles are
-the body's own (`arnold.motion.angles`). Then the feet are put on the ground (`arnold.motion.ground`), which takes a second
-solution near the first; and the motion is smoothed (a Butterworth low-pass filter of second order, run forwards and
-backwards, so that nothing is delayed) and put exactly onto the body's couplings and limits.
+the body's own (`arnold.motion.angles`). Then the feet are put on the ground (`arnold.motion.ground`), which takes a
+second solution near the first; and the motion is smoothed (a Butterworth low-pass filter of second order, run forwards
+and backwards, so that nothing is delayed) and put exactly onto the body's couplings and limits.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from collections.abc import Collection
 import mink
 import mujoco
 import numpy as np
+from scipy.interpolate import CubicSpline
 from scipy.signal import butter, sosfiltfilt
-from scipy.spatial.transform import Rotation
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from scipy.spatial.transform import Rotation, Slerp
+from threadpoolctl import threadpool_limits
 
 from arnold.embodiments import Embodiment, embodiment
 from arnold.errors import UserError
+from arnold.motion.activations import static_activations
 from arnold.motion.clip import Clip, velocities
 from arnold.motion.ground import belt_velocity, ground_contact, lifted_clear, with_feet_on_the_ground, with_toes_flat
 from arnold.motion.motion import Motion
@@ -34,9 +36,9 @@ HIGHEST_RATE = 100.0  # frames per second that are solved where no rate is asked
 LONGEST = 200_000  # frames; half an hour at 100 Hz. A session of hours is no clip
 LONGEST_GAP_S = 0.25  # of a keypoint that is not seen
 FASTEST = 10.0  # m/s: half of a person's keypoints are never faster
-CUTOFF_HZ = (
-    8.0  # of the low-pass filter; a running gait's joint angles have their power below 6 Hz (Winter 2009, 2.2.4.1)
-)
+REPEATED = 1e-5  # m: a frame in which no keypoint moves by more is the one before again
+# Of the low-pass filter. Walking has nearly all its power below 6 Hz (Winter et al. 1974, J Biomech 7, 157).
+CUTOFF_HZ = 8.0
 PLACE_COST = {"spine": 0.5, "head": 0.3, "shoulder": 0.5, "wrist": 1.5, "toe": 0.6}  # others 1
 TURN_COST = {"pelvis": 0.3, "spine": 0.3, "wrist": 0.05}  # m per rad
 POSTURE_COST = 0.02  # m per rad, of joints with a range of 2 rad, towards the rest pose: decides what keypoints do not
@@ -76,7 +78,7 @@ def retarget(
     """
     body = embodiment(body) if isinstance(body, str) else body
     skeleton = skeleton_of(body)
-    motion = _at_rate(checked(_without_rest_pose(motion), skeleton), rate)
+    motion = _at_rate(checked(_without_repeats(_without_rest_pose(motion)), skeleton), rate)
     if _by_angles(motion, skeleton):
         from arnold.motion.angles import follow_angles
 
@@ -111,8 +113,14 @@ def retarget(
         source=motion.source,
         subject=motion.subject,
     )
-    quality = measure(clip, body)
-    return dataclasses.replace(clip, quality={**quality, "treadmill_m_s": float(np.linalg.norm(belt))})
+    quality = {**measure(clip, body), "treadmill_m_s": float(np.linalg.norm(belt))}
+    if (skeleton.full.actuator_dyntype != int(mujoco.mjtDyn.mjDYN_MUSCLE)).any():
+        return dataclasses.replace(clip, quality=quality)
+    sites = [skeleton.full.site(site) for site in skeleton.map.touches]
+    feet = tuple(dict.fromkeys(skeleton.full.body(site.bodyid[0]).name for site in sites))
+    activation, missing = static_activations(skeleton.full, clip, feet)
+    quality["force_missing_n"] = {"median": float(np.median(missing)), "max": float(missing.max())}
+    return dataclasses.replace(clip, activation=activation, quality=quality)
 
 
 def checked(motion: Motion, skeleton: Skeleton) -> Motion:
@@ -145,7 +153,7 @@ def checked(motion: Motion, skeleton: Skeleton) -> Motion:
         elif name in needed_keypoints(skeleton) and not _by_angles(motion, skeleton):
             raise UserError(
                 f"{what} does not know its {name} from frame {gap[0]} on for {gap[1]} frames (of {motion.frames}); "
-                f"gaps of {LONGEST_GAP_S} s are filled: cut the clip with --start and --stop, or fill the gap in the file"
+                f"gaps of {LONGEST_GAP_S} s are filled: cut it with --start and --stop, or fill the gap in the file"
             )
     return dataclasses.replace(motion, keypoints=filled)
 
@@ -203,13 +211,48 @@ def _without_rest_pose(motion: Motion) -> Motion:
     points = [np.asarray(p, float) for p in motion.keypoints.values()]
     if motion.frames < 6 or not points or not (np.isfinite(motion.rate) and motion.rate > 0):
         return motion
-    leap, later = (np.median([np.linalg.norm(p[k + 1] - p[k]) for p in points]) for k in (0, 1))
+    leap, later = (np.nanmedian([np.linalg.norm(p[k + 1] - p[k]) for p in points]) for k in (0, 1))
     if not (leap * motion.rate > FASTEST and leap > 5.0 * later):
         return motion
-    cut = {
-        kind: {n: v[1:] for n, v in getattr(motion, kind).items()} for kind in ("keypoints", "orientations", "angles")
-    }
-    return dataclasses.replace(motion, **cut)
+    return dataclasses.replace(
+        motion,
+        keypoints={n: v[1:] for n, v in motion.keypoints.items()},
+        orientations={n: v[1:] for n, v in motion.orientations.items()},
+        angles={n: v[1:] for n, v in motion.angles.items()},
+    )
+
+
+def _without_repeats(motion: Motion) -> Motion:
+    """The motion with frames that only repeat the one before drawn from their neighbours.
+
+    A file made of a slower recording often repeats its frames to reach the rate that it states.
+    """
+    if motion.frames < 8 or not motion.keypoints:
+        return motion
+    points = np.stack([np.asarray(p, float) for p in motion.keypoints.values()], axis=1)
+    steps = np.linalg.norm(np.diff(points, axis=0), axis=-1)
+    repeats = np.concatenate([[False], np.nan_to_num(steps, nan=1.0).max(axis=1) < REPEATED])
+    repeats[-1] = False
+    lone = repeats[1:-1] & ~repeats[:-2] & ~repeats[2:]  # a person who stands still repeats many in a row
+    if lone.mean() < 0.25:
+        return motion
+    kept = np.flatnonzero(~repeats)
+    every = np.arange(motion.frames)
+
+    def drawn(values: np.ndarray) -> np.ndarray:
+        return np.asarray(CubicSpline(kept, np.asarray(values, float)[kept], axis=0)(every))
+
+    return dataclasses.replace(
+        motion,
+        keypoints={n: p if np.isnan(p).any() else drawn(p) for n, p in motion.keypoints.items()},
+        angles={n: drawn(a) for n, a in motion.angles.items()},
+        orientations={
+            n: Slerp(kept, Rotation.from_quat(np.asarray(q, float)[kept], scalar_first=True))(every).as_quat(
+                scalar_first=True
+            )
+            for n, q in motion.orientations.items()
+        },
+    )
 
 
 def _by_angles(motion: Motion, skeleton: Skeleton) -> bool:

@@ -1,7 +1,7 @@
 """A person's keypoints scaled to a body, limb by limb: the person's directions, the body's lengths.
 
-The targets are built outwards from the pelvis (from the trunk where the base is fixed), so that the body's own bones can
-reach each of them exactly: pelvis, hip, knee, ankle, toe; trunk, shoulder, elbow, wrist.
+The targets are built outwards from the pelvis (from the trunk where the base is fixed), so that the body's own bones
+can reach each of them exactly: pelvis, hip, knee, ankle, toe; trunk, shoulder, elbow, wrist.
 """
 
 from __future__ import annotations
@@ -39,8 +39,12 @@ class Targets:
 
 
 def needed_keypoints(skeleton: Skeleton) -> list[str]:
-    """What a motion must know for this body."""
-    return [f"{s}_{j}" for limb in (LEG, ARM) for j in limb for s in SIDES if f"{s}_{j}" in skeleton.keypoints]
+    """What a motion must know for this body: its legs, or its arms where it has no legs.
+
+    Of a body with both, arms that a motion does not know stay as in the rest pose.
+    """
+    limbs = [[f"{s}_{j}" for j in limb for s in SIDES if f"{s}_{j}" in skeleton.keypoints] for limb in (LEG, ARM)]
+    return limbs[0] or limbs[1]
 
 
 def targets(motion: Motion, skeleton: Skeleton, scale_limbs: bool = True) -> Targets:
@@ -98,7 +102,7 @@ class _Builder:
         assert base is not None
         if "left_hip" in self.rest:
             self._legs(base)
-        if "left_shoulder" in self.rest and trunk is not None and "left_shoulder" in self.person:
+        if "left_shoulder" in self.rest and trunk is not None:
             self._upper_body(base, trunk, fixed)
         heading = np.unwrap(np.arctan2(base[:, 1, 0], base[:, 0, 0]))
         return Targets(self.places, self.turns, self.scale, heading)
@@ -197,36 +201,31 @@ class _Builder:
         self.places[toe] = self.places[ankle] + length * way
 
     def _upper_body(self, pelvis: np.ndarray, trunk: np.ndarray, fixed: bool) -> None:
-        """Trunk, head and arms.
-
-        The trunk's parts lie as in the rest pose, turned as the person's trunk; a shoulder also goes where the person's
-        goes out of its usual place on the trunk.
-        """
-        upper, upper_length = self._length("upper arm", "shoulder", "elbow")
-        fore, fore_length = self._length("forearm", "elbow", "wrist")
-        self.scale["arm"] = float(
-            np.sum(upper_length + fore_length)
-            / np.sum(upper_length / self.scale["upper arm"] + fore_length / self.scale["forearm"])
-        )
-        if fixed:
-            still = self.skeleton.rest_heading.as_matrix()
-            origin, rest_origin, chest = np.zeros(3), np.zeros(3), still
-        else:
+        """Trunk and head, which lie as in the rest pose, turned as the person's trunk; and arms, where known."""
+        origin, rest_origin, chest = np.zeros(3), np.zeros(3), trunk
+        if not fixed:
             origin, rest_origin = self.places["pelvis"], self.rest["pelvis"]
             chest = self._bent_trunk(pelvis, trunk)
         for point in ("spine", "head"):
             if point in self.rest:
-                self.places[point] = np.broadcast_to(
-                    origin + chest @ (self.rest[point] - rest_origin), (self.frames, 3)
-                ).copy()
+                self.places[point] = origin + chest @ (self.rest[point] - rest_origin)
         if "spine" in self.rest and not fixed:
             self.turns["spine"] = trunk @ self.rest_turn["spine"]
+        if {f"{s}_{joint}" for s in SIDES for joint in ARM} <= set(self.person):
+            usual = [origin + chest @ (self.rest[f"{s}_shoulder"] - rest_origin) for s in SIDES]
+            self._arms(trunk, usual)
+
+    def _arms(self, trunk: np.ndarray, usual: list[np.ndarray]) -> None:
+        """Arms: from each shoulder's usual place on the trunk, and where the person's goes away from it."""
+        upper, upper_length = self._length("upper arm", "shoulder", "elbow")
+        fore, fore_length = self._length("forearm", "elbow", "wrist")
+        theirs = upper_length / self.scale["upper arm"] + fore_length / self.scale["forearm"]
+        self.scale["arm"] = float(np.sum(upper_length + fore_length) / np.sum(theirs))
         centre = self._middle("shoulder", self.person)
         for i, s in enumerate(SIDES):
-            usual = origin + chest @ (self.rest[f"{s}_shoulder"] - rest_origin)
             there = np.einsum("tji,tj->ti", trunk, self.person[f"{s}_shoulder"] - centre)
             moved = np.einsum("tij,tj->ti", trunk, there - np.nanmedian(there, axis=0))
-            self.places[f"{s}_shoulder"] = usual + self.scale["arm"] * moved
+            self.places[f"{s}_shoulder"] = usual[i] + self.scale["arm"] * moved
             self.places[f"{s}_elbow"] = self.places[f"{s}_shoulder"] + upper_length[i] * upper[i]
             self.places[f"{s}_wrist"] = self.places[f"{s}_elbow"] + fore_length[i] * fore[i]
             if f"{s}_wrist" in self.given:

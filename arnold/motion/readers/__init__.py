@@ -14,8 +14,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import os
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,7 @@ import numpy as np
 from arnold.errors import UserError, did_you_mean
 from arnold.motion.motion import Motion
 from arnold.motion.readers import asf, bvh, c3d, joint_arrays, mdm, opensim, pickled, poselib, smpl, trc
-from arnold.motion.readers.options import ReadOptions, one_line
+from arnold.motion.readers.options import FAR_M, ReadOptions, one_line
 
 __all__ = ["SUFFIXES", "ReadOptions", "read_motion"]
 
@@ -75,6 +73,13 @@ def read_motion(path: str | os.PathLike[str], **options: Any) -> Motion:
             raise UserError(f"read_motion has no option {name!r}; {did_you_mean(name, fields)}")
     wanted = ReadOptions(**options)
     motion = _read(file, wanted)
+    for name, points in motion.keypoints.items():
+        far = np.flatnonzero(~(np.abs(np.nan_to_num(points, nan=0.0, posinf=np.inf)) < FAR_M).all(axis=1))
+        if len(far):
+            raise UserError(
+                f"{str(file)!r} has {name} more than {FAR_M:.0f} m away at frame {far[0]}; check its unit, "
+                "or that it is whole"
+            )
     name = motion.name if wanted.name is None else wanted.name
     return dataclasses.replace(motion, name=name, subject=motion.subject if wanted.subject is None else wanted.subject)
 
@@ -142,7 +147,7 @@ class _Arrays(dict[str, Any]):
     def __init__(self, path: Path) -> None:
         try:
             self._stored = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # of a damaged archive any kind may come
             raise UserError(
                 f"{str(path)!r} cannot be read as npz ({one_line(error)}); it is cut short or damaged"
             ) from error
@@ -152,7 +157,7 @@ class _Arrays(dict[str, Any]):
     def __getitem__(self, name: str) -> Any:
         try:
             return self._stored[name]
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except Exception as error:  # of a damaged array any kind may come
             raise UserError(
                 f"{str(self._path)!r} has an array {name!r} that cannot be read ({one_line(error)}); it "
                 "is damaged, or holds code, which is never run"

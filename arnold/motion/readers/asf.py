@@ -16,7 +16,7 @@ from arnold.errors import UserError
 from arnold.motion.motion import Motion
 from arnold.motion.readers.frames import UNITS
 from arnold.motion.readers.options import ReadOptions, check_finite, cmu_subject, one_line, row_of_numbers, text_of
-from arnold.motion.readers.skeleton import Tree, motion_of_tree
+from arnold.motion.readers.skeleton import Tree, check_rest, motion_of_tree
 
 _AXES = {"rx", "ry", "rz", "tx", "ty", "tz"}
 
@@ -49,6 +49,7 @@ def read(path: Path, options: ReadOptions) -> Motion:
     for name, values in angles.items():
         check_finite(path, name, values, window.start)
     tree, tilts = _tree(bones, children)
+    check_rest(skeleton, tree)
     turns = np.stack(
         [_turns(bones[name], angles.get(name), degrees, window.stop - window.start) for name in tree.names], axis=1
     )

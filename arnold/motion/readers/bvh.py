@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from arnold.errors import UserError
 from arnold.motion.motion import Motion
 from arnold.motion.readers.options import ReadOptions, check_finite, cmu_subject, one_line, row_of_numbers, text_of
-from arnold.motion.readers.skeleton import Tree, motion_of_tree
+from arnold.motion.readers.skeleton import Tree, check_rest, motion_of_tree
 
 _CHANNELS = {f"{axis}{kind}" for axis in "xyz" for kind in ("position", "rotation")}
 
@@ -32,6 +32,7 @@ def read(path: Path, options: ReadOptions) -> Motion:
             f"{str(path)!r} has no line MOTION: a BVH file has a HIERARCHY and then a MOTION; it is cut short"
         )
     tree, channels = _hierarchy(path, " ".join(lines[:start]).split())
+    check_rest(path, tree)
     frames, rate = _header(path, lines[start + 1 : start + 3], options)
     window = options.window(path, frames, rate)
     body = [line for line in lines[start + 3 :] if line.strip()]

@@ -11,8 +11,7 @@ import numpy as np
 from arnold.errors import UserError, did_you_mean
 
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254, "CMU": 0.0254 / 0.45}
-"""Metres per unit of the units that skeleton files use; CMU's are 1/0.45 inch (`:units length 0.45` of its ASF
-files)."""
+"""Metres per unit of skeleton files; CMU's are 1/0.45 inch (`:units length 0.45` of its ASF files)."""
 
 LEG_M = (0.45, 0.85, 1.1)
 """Shortest, usual and longest thigh and shank together, in metres."""

@@ -16,7 +16,7 @@ import numpy as np
 from arnold.errors import UserError
 from arnold.motion.motion import KEYPOINTS, Motion
 from arnold.motion.readers.frames import Z_UP, check_known, heading, upright
-from arnold.motion.readers.options import ReadOptions
+from arnold.motion.readers.options import FAR_M, ReadOptions
 from arnold.motion.readers.skeleton import quaternions
 
 # Labels without case and signs; {s} is l or r, {side} left or right. Plug-in Gait (RASI, RKNE), Cleveland clinic and
@@ -56,7 +56,6 @@ KNEE_HALF_WIDTH_M, ANKLE_HALF_WIDTH_M = 0.06, 0.042
 """From the centre of a lateral marker to that of the joint: half of a usual adult width (105 and 70 mm) and the
 marker."""
 
-_FAR_M = 10_000.0
 SHOULDERS_M = 0.36
 """Distance of the acromia where only one of them is marked."""
 
@@ -90,10 +89,10 @@ def motion_of_markers(
     Raises:
         UserError: where the markers are of no set that is known.
     """
-    far = np.flatnonzero((np.abs(np.nan_to_num(places, nan=0.0, posinf=np.inf)) > _FAR_M).any(axis=(1, 2)))
+    far = np.flatnonzero((np.abs(np.nan_to_num(places, nan=0.0, posinf=np.inf)) > FAR_M).any(axis=(1, 2)))
     if len(far):
         raise UserError(
-            f"{str(path)!r} has a marker more than {_FAR_M:.0f} m away at frame {far[0]}; "
+            f"{str(path)!r} has a marker more than {FAR_M:.0f} m away at frame {far[0]}; "
             "check its unit, or that it is whole"
         )
     marks = _landmarks(labels, places)

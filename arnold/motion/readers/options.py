@@ -1,5 +1,4 @@
-"""What a user may say about a motion file, and the checks that every format shares: which frames, which rate, which
-numbers."""
+"""What a user may say about a motion file, and the checks that every format shares."""
 
 from __future__ import annotations
 
@@ -14,6 +13,10 @@ from arnold.errors import UserError
 
 LONGEST_S = 1800.0
 """Longest motion that is read in one piece, in seconds; `start` and `stop` cut a longer one."""
+
+
+FAR_M = 10_000.0
+"""Nothing is farther from the origin than this, in metres: a file that says so is damaged, or of another unit."""
 
 
 @dataclasses.dataclass(frozen=True)

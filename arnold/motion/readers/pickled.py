@@ -52,20 +52,12 @@ def load_dictionary(path: Path) -> dict[str, Any]:
         content = _ArraysOnly(data).load()
     except pickle.UnpicklingError as error:
         raise UserError(
-            f"{str(path)!r} is not read: its pickle is damaged or holds more than arrays ({one_line(error)}); take files from "
-            "sources you trust, saved from plain arrays"
+            f"{str(path)!r} is not read: its pickle is damaged or holds more than arrays ({one_line(error)}); take "
+            "files from sources you trust, saved from plain arrays"
         ) from error
-    except (
-        ValueError,
-        EOFError,
-        OSError,
-        AttributeError,
-        IndexError,
-        KeyError,
-        TypeError,
-        ImportError,
-        MemoryError,
-    ) as error:
+    except UserError:
+        raise
+    except Exception as error:  # of a damaged pickle any kind may come
         raise UserError(
             f"{str(path)!r} cannot be read as a numpy file ({one_line(error)}); it is cut short or damaged"
         ) from error

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from arnold.errors import UserError
 from arnold.motion.motion import Motion
 from arnold.motion.readers.options import ReadOptions, check_finite, one_line
-from arnold.motion.readers.skeleton import Tree, find_joints, motion_of_tree
+from arnold.motion.readers.skeleton import Tree, check_rest, find_joints, motion_of_tree
 
 # A humanoid of this format names bodies, each with its origin at the joint above it.
 _JOINTS = (
@@ -42,8 +42,8 @@ def read(path: Path, content: dict[str, Any], options: ReadOptions) -> Motion:
         is_local, said = bool(content["is_local"]), content["fps"]
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{str(path)!r} is no whole poselib motion ({type(error).__name__}: {one_line(error)}); it is damaged or of another "
-            "version"
+            f"{str(path)!r} is no whole poselib motion ({type(error).__name__}: {one_line(error)}); it is damaged or "
+            "of another version"
         ) from error
     if (
         quats.shape != (len(root), len(names), 4)
@@ -57,6 +57,7 @@ def read(path: Path, content: dict[str, Any], options: ReadOptions) -> Motion:
         )
     if any(not -1 <= parent < joint for joint, parent in enumerate(parents)):
         raise UserError(f"{str(path)!r} has parents {parents}; each body comes after its parent, the root's is -1")
+    check_rest(path, tree)
     rate = options.frame_rate(path, np.asarray(said).item())
     window = options.window(path, len(root), rate)
     quats, root = quats[window], root[window]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from arnold.errors import UserError
 from arnold.motion.motion import KEYPOINTS, Motion
 from arnold.motion.readers.frames import check_known, heading, metres_per_unit, upright
 from arnold.motion.readers.options import ReadOptions
@@ -102,6 +103,17 @@ class Tree:
             )
             globals_[:, joint] = globals_[:, parent] @ turns[:, joint]
         return places, globals_
+
+
+def check_rest(path: Path, tree: Tree) -> None:
+    """Raise where the length of a bone is no number.
+
+    Raises:
+        UserError: names the file and the joint.
+    """
+    bad = np.flatnonzero(~np.isfinite(tree.offsets).all(axis=1))
+    if len(bad):
+        raise UserError(f"{str(path)!r} has joint {tree.names[bad[0]]!r} at {tree.offsets[bad[0]]}; it is damaged")
 
 
 def find_joints(tree: Tree) -> dict[str, int]:
