@@ -42,10 +42,10 @@ class MovingPoint(WalkGoal):
 class FollowPoint(WalkToPoint):
     """Be where a point on the floor is, or go as it goes.
 
-    The point begins in the rectangle from `low` to `high` in front of the body: the frame is that of the root and its
-    heading at the start. Every `every` seconds its velocity has another speed and direction. With `lure` it stays ahead
-    of the root by as far as it would get in that time, so that what is followed is a command; without it moves by
-    itself, its velocity changing evenly from what the root's is at first.
+    The point begins in the rectangle from `low` to `high`, seen from the root by its heading at the start. Each `every`
+    seconds its velocity has another speed and direction. With `lure` it stays ahead of the root by as far as it would
+    get in that time, so that what is followed is a command; without, it moves by itself, its velocity changing evenly
+    from what the root's is at first.
 
     Beside the terms of `WalkToPoint`, whose ``progress`` is towards the point as the policy saw it, there are ``near``
     = exp(-2 D^2) and ``pace`` = exp(-2 |v|^2), with D the distance of the point, and v its velocity minus the root's,
