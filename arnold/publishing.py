@@ -19,6 +19,7 @@ from arnold.metric_log import read_rows
 from arnold.runs import Run
 from arnold.saved_policy import SavedPolicy, load
 from arnold.tasks import Environment, Task, task
+from arnold.tasks.perturbation import INTACT, Perturbation
 
 
 def evaluate_saved(
@@ -31,6 +32,7 @@ def evaluate_saved(
     deterministic: bool = True,
     backend: str = "native",
     threads: int | None = None,
+    perturbation: Perturbation = INTACT,
     note: Callable[[str], None] = lambda line: None,
 ) -> list[Comparison]:
     """Evaluate a policy on tasks, beside the experts given.
@@ -44,6 +46,7 @@ def evaluate_saved(
         deterministic: take mean actions.
         backend: physics back end.
         threads: threads of the native back end.
+        perturbation: of the muscles, the same for policy and expert.
         note: given a line about each evaluation as it ends.
 
     Raises:
@@ -51,7 +54,7 @@ def evaluate_saved(
     """
     comparisons = []
     for name in tasks:
-        environment = Environment(task(name), backend, threads)
+        environment = Environment(task(name), backend, threads, perturbation=perturbation)
         goal = environment.task
 
         def run(

@@ -20,6 +20,7 @@ from arnold.embodiments import Body, Signals
 from arnold.episodes import Act
 from arnold.tasks import Environment
 from arnold.tasks.imitate import Following, Imitate
+from arnold.tasks.perturbation import INTACT, Perturbation
 from arnold.tasks.reference import Pose
 from arnold.tasks.task import Outcome
 
@@ -72,6 +73,7 @@ def follow(
     backend: str = "native",
     threads: int | None = None,
     seed: int = 0,
+    perturbation: Perturbation = INTACT,
 ) -> Iterator[Followed]:
     """Follow every clip of a task once, from its first frame to its last; in order of length.
 
@@ -82,11 +84,12 @@ def follow(
         backend: physics back end.
         threads: threads of the native back end.
         seed: of the agent's own chance.
+        perturbation: of the muscles.
 
     Raises:
         UserError: where the agent cannot act in the task, or a clip does not fit its body.
     """
-    environment = Environment(_endless(task), backend, threads)
+    environment = Environment(_endless(task), backend, threads, perturbation=perturbation)
     runner = _Runner(environment, agent(environment))
     order = np.argsort(runner.reference.frames, kind="stable")
     size = min(TOGETHER, len(order))
@@ -153,9 +156,9 @@ class _Runner:
 
         def pose(physics: Any) -> Pose:
             frames = body.signals(physics).frame_values
-            activation = physics.act[body.muscle_act]
+            signals = body.signals(physics)
             parts = (frames[:, :3], frames[:, 3:7], frames[:, 7:10], frames[:, 10:])
-            return Pose(physics.qpos, physics.qvel, activation, *parts)
+            return Pose(physics.qpos, physics.qvel, signals.activation, signals.muscle_length, *parts)
 
         return jax.vmap(pose)(state.physics), state.diverged
 

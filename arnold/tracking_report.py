@@ -16,6 +16,7 @@ from arnold.checkpoints.durable import reported_writes, write_text
 from arnold.episodes import Act
 from arnold.tasks import Environment
 from arnold.tasks.imitate import Imitate
+from arnold.tasks.perturbation import INTACT, Perturbation
 from arnold.tracking import FIGURES, RULES, ClipFigures, follow, measure
 
 WORST = 5  # joints that are named
@@ -107,11 +108,13 @@ def tracking(
     backend: str = "native",
     threads: int | None = None,
     seed: int = 0,
+    perturbation: Perturbation = INTACT,
 ) -> Tracking:
     """Follow every clip of a task and measure it; arguments and errors as `arnold.tracking.follow`."""
     held_out = tuple(bool(drawn == 0.0) for drawn in task.reference(task.compile()).drawn(task.held_out))
     made = {}
-    for followed in follow(task, agent, params, backend=backend, threads=threads, seed=seed):
+    how = {"backend": backend, "threads": threads, "seed": seed, "perturbation": perturbation}
+    for followed in follow(task, agent, params, **how):
         made[followed.place] = measure(followed)
     clips = tuple(made[place] for place in range(len(made)))
     return Tracking(task.name, clips, held_out)

@@ -20,8 +20,8 @@ from arnold.learning.mixture import Mixture
 from arnold.policy import normaliser
 from arnold.policy.generalist import TransformerActorCritic
 from arnold.policy.mlp import MlpActorCritic
-from arnold.reflex import reflex
 from arnold.recipe import DistillRecipe, ExpertRecipe, FinetuneRecipe, Recipe, from_json, to_json
+from arnold.reflex import reflex
 from arnold.runs import Run, training_time_s
 from arnold.saved_policy import SavedPolicy
 from arnold.tasks import Environment, Task, task

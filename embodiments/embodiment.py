@@ -258,6 +258,28 @@ class Body:
         sizes = f"muscles={len(self.muscles)}, joints={len(self.joints)}"
         return f"Body({self.embodiment.name!r}, {sizes}, sites={self.sites})"
 
+    def weakened(self, weakness: np.ndarray) -> Body:
+        """The same body with weaker muscles: their active forces are smaller, their passive forces stay.
+
+        Args:
+            weakness: (M,) share of the force that each has lost, 0 to 1.
+        """
+
+        def build() -> mujoco.MjSpec:
+            spec = self.embodiment.build()
+            for muscle, lost in zip(self.muscles, weakness, strict=True):
+                known, weak = self.model.actuator(muscle), spec.actuator(muscle)
+                peak = float(known.gainprm[2])
+                if peak < 0.0:  # MuJoCo's own, from the inertia that the muscle moves
+                    peak = float(known.gainprm[3]) / float(self.model.actuator_acc0[known.id])
+                weak.gainprm[2], weak.lengthrange = (1.0 - lost) * peak, known.lengthrange
+            return spec
+
+        weak = dataclasses.replace(self.embodiment, build=build)
+        body = weak.compile(self.sites, self.frames, self.touches, self.changes)
+        body.embodiment = self.embodiment  # clips and the like are of the body, weak or not
+        return body
+
     @functools.cached_property
     def stripped_model(self) -> mujoco.MjModel:
         """The model without what is only looked at: the same motion and sensors to the last bit, in less time."""

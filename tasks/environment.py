@@ -16,6 +16,7 @@ import numpy as np
 from arnold.embodiments import Signals
 from arnold.embodiments.physics import PhysicsState, make_physics
 from arnold.errors import UserError
+from arnold.tasks.perturbation import INTACT, Disturbance, Disturbed, Perturbation
 from arnold.tasks.task import Ended, Goal, Start, Task
 from arnold.vocab import TokenTable
 
@@ -45,6 +46,7 @@ class EnvState:
 
     physics: PhysicsState
     goal: Goal
+    disturbed: Disturbed
     key: jax.Array  # () typed PRNG key
     elapsed: jax.Array  # () int32 control steps since the episode's start
     observation: jax.Array  # (K, H) raw token values, newest last
@@ -71,6 +73,7 @@ class Environment:
         backend: "native" or "mjx".
         threads: threads of the native back end; all cores by default.
         lags: history length H.
+        perturbation: of the muscles.
 
     Attributes:
         observation_table: the K observation tokens.
@@ -82,9 +85,17 @@ class Environment:
         >>> state = jax.jit(jax.vmap(env.step))(state, jnp.zeros((64, 39)))
     """
 
-    def __init__(self, task: Task, backend: str = "native", threads: int | None = None, lags: int = LAGS):
+    def __init__(
+        self,
+        task: Task,
+        backend: str = "native",
+        threads: int | None = None,
+        lags: int = LAGS,
+        perturbation: Perturbation = INTACT,
+    ):
         self.task = task
-        self.body = task.compile()
+        self._disturbance = Disturbance(perturbation, task.compile())
+        self.body = self._disturbance.body
         variants = self._draw_variants() if self.body.changes and backend == "mjx" else None
         self.physics = make_physics(self.body, backend, threads, variants)
         self.lags = lags
@@ -108,6 +119,7 @@ class Environment:
         return EnvState(
             physics=physics,
             goal=goal,
+            disturbed=self._disturbance.begin(key, signals.activation),
             key=key,
             elapsed=jnp.int32(0),
             observation=observation,
@@ -123,7 +135,8 @@ class Environment:
 
     def step(self, state: EnvState, action: jax.Array) -> EnvState:
         """One control step under an action (M,), clipped to [-1, 1]; resets by itself where the episode ends."""
-        excitation = self.body.embodiment.action_map(action)
+        command = self.body.embodiment.action_map(action)
+        disturbed, excitation = self._disturbance(state.disturbed, command)
         physics = self.physics.step(state.physics, excitation)
         diverged = ~self._finite(physics)
         # A diverged state is not read: the episode is judged on the last finite one, and ends.
@@ -140,9 +153,11 @@ class Environment:
         done = terminated | truncated
         ended = Ended(goal, terminated)
         physics, goal, next_observation = self._restart(done, physics, ended, observation, episode_key)
+        rested = self._disturbance.begin(episode_key, physics.act[self.body.muscle_act])
         return EnvState(
             physics=physics,
             goal=goal,
+            disturbed=_where(done, rested, disturbed),
             key=key,
             elapsed=jnp.where(done, 0, elapsed),
             observation=next_observation,

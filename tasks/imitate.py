@@ -21,7 +21,12 @@ KINESIS_WEIGHTS = (("position", 0.6), ("velocity", 0.2), ("upright", 0.1), ("ene
 KINESIS_SHARPNESS = (("position", 200.0), ("velocity", 5.0), ("upright", 3.0), ("energy", 0.05))
 MUSCLEMIMIC_WEIGHTS = (
     *(("joint_position", 0.1), ("joint_velocity", 0.1), ("root_position", 0.1), ("root_velocity", 0.1)),
-    *(("relative_position", 0.6), ("relative_orientation", 0.01), ("relative_velocity", 0.1), ("relative_turning", 0.1)),
+    *(
+        ("relative_position", 0.6),
+        ("relative_orientation", 0.01),
+        ("relative_velocity", 0.1),
+        ("relative_turning", 0.1),
+    ),
 )
 MUSCLEMIMIC_SHARPNESS = (
     *(("joint_position", 10.0), ("joint_velocity", 2.0), ("root_position", 10.0), ("root_velocity", 10.0)),
@@ -117,7 +122,9 @@ class Imitate(Task):
         clip_key, frame_key = jax.random.split(key)
         share = frames.astype(jnp.float32) * (TROUBLE_FLOOR + trouble) * clips.drawn(self.held_out)
         clip = jax.random.categorical(clip_key, jnp.log(share)).astype(jnp.int32)
-        frame = jax.random.randint(frame_key, (), 0, jnp.maximum(frames[clip] - 2, 1)) if self.anywhere else jnp.int32(0)
+        frame = (
+            jax.random.randint(frame_key, (), 0, jnp.maximum(frames[clip] - 2, 1)) if self.anywhere else jnp.int32(0)
+        )
         return self.at(body, clip, frame, trouble)
 
     def at(self, body: Body, clip: jax.Array, frame: jax.Array, trouble: jax.Array) -> tuple[Start, Following]:
@@ -180,20 +187,23 @@ class Imitate(Task):
                     ("root",), quantities.angular_velocity, lambda s, g: self._seen(s, s.frame(main).angular_velocity)
                 ),
             ]
-        for name in others:
-            channels += [
-                axis_channel(
-                    _entity(name),
-                    quantities.site_position,
-                    lambda s, g, name=name: self._seen(s, s.frame(name).position - s.frame(main).position),
-                ),
-                axis_channel(
-                    _entity(name),
-                    quantities.site_velocity,
-                    lambda s, g, name=name: self._seen(s, s.frame(name).linear_velocity),
-                ),
-            ]
-        return tuple(channels)
+        return (*channels, *(channel for name in others for channel in self._part_channels(name)))
+
+    def _part_channels(self, name: str) -> tuple[Channel, ...]:
+        """Where a tracked body is from the main one, and how it moves."""
+        main = self.tracked[0]
+
+        def away(s: Signals, g: Following) -> jax.Array:
+            return self._seen(s, s.frame(name).position - s.frame(main).position)
+
+        def velocity(s: Signals, g: Following) -> jax.Array:
+            return self._seen(s, s.frame(name).linear_velocity)
+
+        entity = _entity(name)
+        return (
+            axis_channel(entity, quantities.site_position, away),
+            axis_channel(entity, quantities.site_velocity, velocity),
+        )
 
     def _ahead_channels(self, body: Body, ahead: int) -> tuple[Channel, ...]:
         """Errors (clip minus body) of the frame that is ``ahead`` control steps away."""
@@ -285,7 +295,7 @@ class Imitate(Task):
         return dataclasses.replace(pose, position=pose.position + goal.shift[None])
 
     def _tilt(self, signals: Signals) -> jax.Array:
-        """The rotation vector (3,) rad from the world's vertical to the main body's, world frame; 0 where it is fixed."""
+        """The rotation vector (3,) rad from the world's vertical to the main body's; 0 where it is fixed."""
         if not self.root:
             return jnp.zeros(3, jnp.float32)
         up = jnp.array(UP)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -113,8 +114,8 @@ def _poses(clip: Clip, body: Body) -> Pose:
     position, quaternion, linear, angular = tracked(model, clip.qpos, clip.qvel, body.frames)
     activation = clip.activation if clip.activation.size else np.full((clip.frames, len(body.muscles)), SILENT)
     length = muscle_lengths(model, clip.qpos)[:, body.muscle_controls]
-    values = (clip.qpos, clip.qvel, activation, length, position, quaternion, linear, angular)
-    return Pose(*(np.asarray(x, np.float32) for x in values))
+    values: tuple[Any, ...] = (clip.qpos, clip.qvel, activation, length, position, quaternion, linear, angular)
+    return Pose(*(np.asarray(x, np.float32) for x in values))  # type: ignore[arg-type]  # arrays of the host, for now
 
 
 def muscle_lengths(model: mujoco.MjModel, qpos: np.ndarray) -> np.ndarray:

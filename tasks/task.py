@@ -29,7 +29,9 @@ class Start:
     joint_velocity: jax.Array  # (J,) rad/s
     activation: jax.Array  # (M,) in [0, 1]
     placed: dict[str, jax.Array] = dataclasses.field(default_factory=dict)  # joints that are not the body's, by name
-    moving: dict[str, jax.Array] = dataclasses.field(default_factory=dict)  # their velocities, as in qvel; 0 if not said
+    moving: dict[str, jax.Array] = dataclasses.field(
+        default_factory=dict
+    )  # their velocities, as in qvel; 0 if not said
     changes: tuple[jax.Array, ...] = ()  # one array per entry of the task's `changes`
 
 

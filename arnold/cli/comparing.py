@@ -55,3 +55,22 @@ def write_side_by_side(folder: Path, policies: Mapping[str, Sequence[Comparison]
     with reported_writes(folder):
         write_text(path, side_by_side(policies))
     return path, draw_radar(folder / "radar.png", policies)
+
+
+def write_effect(folder: Path, intact: Sequence[Comparison], perturbed: Sequence[Comparison], what: str) -> Path:
+    """Print what a policy solves with and without a perturbation of the muscles, and write effect.md.
+
+    Args:
+        folder: where to.
+        intact: one comparison per task.
+        perturbed: likewise, in the same order.
+        what: the perturbation, in words.
+    """
+    from arnold.checkpoints.durable import reported_writes, write_text
+
+    both = {"intact": intact, what: perturbed}
+    pairs = zip(intact, perturbed, strict=True)
+    rows = [[a.student.task, shown_fraction(a.student), shown_fraction(b.student)] for a, b in pairs]
+    show_table(["task", *both], rows, "steps solved / horizon")
+    with reported_writes(folder):
+        return write_text(folder / "effect.md", side_by_side(both))

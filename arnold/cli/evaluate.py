@@ -42,6 +42,10 @@ class Evaluate:
     seed: int = 0
     """Of starts and goals, the same for policy and expert, and of sampled actions."""
 
+    perturb: Pairs = ()
+    """What is wrong with the muscles, such as weakness=0.5 delay=0.05 noise=0.1 fatigue=0.3 muscles=tibant_*,soleus_*:
+    shares of force lost and of motor units tired, s, and noise as a share of the excitation; the intact body beside it."""
+
     experts: Pairs = ()
     """Experts to compare with, TASK=POLICY; for a generalist the zoo's own where not given."""
 
@@ -52,15 +56,18 @@ class Evaluate:
 
     def run(self) -> Done:
         """Evaluate, print the table, write it."""
-        from arnold.cli.comparing import show_comparisons, write_side_by_side
+        from arnold.cli.comparing import show_comparisons, write_effect, write_side_by_side
         from arnold.cli.experts import experts_beside
+        from arnold.cli.options import name_value_pairs
         from arnold.cli.task_names import expand, own_tasks
         from arnold.cli.tracking import show_tracking, track_saved, with_clips
         from arnold.evaluation import write_evaluation
         from arnold.publishing import evaluate_saved
         from arnold.saved_policy import load
+        from arnold.tasks.perturbation import INTACT, Perturbation
         from arnold.tracking_report import write_tracking
 
+        perturbation = Perturbation.of(name_value_pairs("--perturb", self.perturb))
         saved = load(self.policy)
         tasks = expand(self.tasks) or own_tasks(saved)
         if not tasks:
@@ -74,7 +81,9 @@ class Evaluate:
         experts = experts_beside(saved, tasks, self.experts)
         _require_able({self.policy: saved, **others}, tasks)
 
-        def evaluated(policy: SavedPolicy, experts: dict[str, SavedPolicy]) -> list[Comparison]:
+        def evaluated(
+            policy: SavedPolicy, experts: dict[str, SavedPolicy], perturbation: Perturbation = perturbation
+        ) -> list[Comparison]:
             return evaluate_saved(
                 policy,
                 tasks,
@@ -84,6 +93,7 @@ class Evaluate:
                 deterministic=not self.sampled,
                 backend=self.physics.backend,
                 threads=self.physics.threads,
+                perturbation=perturbation,
                 note=note,
             )
 
@@ -91,6 +101,7 @@ class Evaluate:
         show_comparisons(comparisons)
         folder = (self.out or self._folder(saved)).absolute()
         heading = {"policy": str(saved.source), "seed": self.seed, "deterministic": not self.sampled}
+        heading |= {"perturbation": str(perturbation)}
         written = write_evaluation(folder, comparisons, heading)
         followed = track_saved(
             saved,
@@ -99,11 +110,15 @@ class Evaluate:
             seed=self.seed,
             backend=self.physics.backend,
             threads=self.physics.threads,
+            perturbation=perturbation,
             note=note,
         )
         if followed:
             show_tracking(followed)
             written += write_tracking(folder, followed, heading)
+        if perturbation != INTACT:
+            intact = evaluated(saved, {}, INTACT)
+            written += (write_effect(folder, intact, comparisons, str(perturbation)),)
         if others:
             known = [c.expert for c in comparisons]  # seeds are the same, so experts need not run again
             rows = {name: evaluated(policy, {}) for name, policy in others.items()}
@@ -118,6 +133,7 @@ class Evaluate:
         from arnold.checkpoints.lookup import RUN_CHECKPOINTS
 
         how = f"{'sampled' if self.sampled else 'mean'}-seed{self.seed}"
+        how += "".join(f"-{pair.replace('*', '')}" for pair in sorted(self.perturb))
         source = saved.source
         if source is not None and source.parent.name == RUN_CHECKPOINTS:
             return source.parent.parent / "eval" / how

@@ -14,6 +14,7 @@ from arnold.errors import UserError
 from arnold.saved_policy import SavedPolicy
 from arnold.tasks import register_task, task
 from arnold.tasks.imitate import Imitate
+from arnold.tasks.perturbation import INTACT, Perturbation
 from arnold.tracking_report import Tracking, said_of, table_rows, tracking
 
 SHORT = 20  # clips that the printed table names one by one
@@ -43,6 +44,7 @@ def track_saved(
     seed: int = 0,
     backend: str = "native",
     threads: int | None = None,
+    perturbation: Perturbation = INTACT,
     note: Callable[[str], None] = lambda line: None,
 ) -> list[Tracking]:
     """Follow every clip of the imitation tasks among ``tasks``.
@@ -54,6 +56,7 @@ def track_saved(
         seed: of sampled actions.
         backend: physics back end.
         threads: threads of the native back end.
+        perturbation: of the muscles.
         note: given a line about each task as it ends.
     """
     made = []
@@ -61,7 +64,9 @@ def track_saved(
         begun = time.monotonic()
         agent = functools.partial(policy_agent, saved.policy, deterministic=deterministic)
         parameters = (saved.params, saved.statistics)
-        each = tracking(asked, agent, parameters, seed=seed, backend=backend, threads=threads)
+        each = tracking(
+            asked, agent, parameters, seed=seed, backend=backend, threads=threads, perturbation=perturbation
+        )
         note(f"{asked.name}: followed {len(each.clips)} clips ({time.monotonic() - begun:.1f} s)")
         made.append(each)
     return made

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from arnold.cli.analyze_emg import AnalyzeEmg
+from arnold.cli.analyze_subspace import AnalyzeSubspace
 from arnold.cli.bench import Bench
 from arnold.cli.check import Check
 from arnold.cli.distill import Distill
@@ -15,6 +17,7 @@ from arnold.cli.info import Info
 from arnold.cli.listing import List
 from arnold.cli.output import Done
 from arnold.cli.play import Play
+from arnold.cli.record import Record
 from arnold.cli.replay import Replay
 from arnold.cli.retarget import Retarget
 from arnold.cli.train import Train
@@ -32,6 +35,7 @@ VERBS: dict[str, type[Command]] = {
     "list": List,
     "info": Info,
     "play": Play,
+    "record": Record,
     "check": Check,
     "train": Train,
     "distill": Distill,
@@ -39,6 +43,8 @@ VERBS: dict[str, type[Command]] = {
     "evaluate": Evaluate,
     "export": Export,
     "export mm-evalkit": ExportEvalkit,
+    "analyze emg": AnalyzeEmg,
+    "analyze subspace": AnalyzeSubspace,
     "bench": Bench,
     "replay": Replay,
     "retarget": Retarget,

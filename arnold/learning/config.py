@@ -89,10 +89,10 @@ class LearnerConfig:
     """Adam's step at the end; a cosine leads there."""
 
     target_kl: float = 0.0
-    """Where it is not 0, the step adapts: it shrinks by a fifth after an iteration whose policy moved by more than twice
-    this (mean KL divergence from the one that acted, nats), and grows by a fourth after one that moved by less than
-    half of it, between a thirtieth of the schedule's step and three times it. The same step is too long for a policy
-    with little noise and too short for one with much."""
+    """Where it is not 0, the step adapts: it shrinks by a fifth after an iteration whose policy moved by more than
+    twice this (mean KL divergence from the one that acted, nats), and grows by a fourth after one that moved by less
+    than half of it, between a thirtieth of the schedule's step and three times it. The same step is too long for a
+    policy with little noise and too short for one with much."""
 
     gradient_clip: float = 0.7
     """Largest global norm of a gradient."""
@@ -146,7 +146,8 @@ class LearnerConfig:
             )
         if not 0.0 <= self.muscle_correlation < 1.0:
             raise UserError(
-                f"LearnerConfig.muscle_correlation is {self.muscle_correlation!r}; a number from 0 to below 1 is accepted"
+                f"LearnerConfig.muscle_correlation is {self.muscle_correlation!r}; "
+                "a number from 0 to below 1 is accepted"
             )
         for field in ("discount", "gae_lambda"):
             if not 0.0 <= getattr(self, field) <= 1.0:

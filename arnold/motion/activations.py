@@ -18,7 +18,7 @@ from arnold.errors import UserError
 from arnold.motion.clip import Clip
 
 FRICTION = 0.8
-NEAR_GROUND = 0.03  # m: a point of a foot below this can be pushed
+NEAR_GROUND, AT_REST = 0.025, 1.0  # m and m/s: a point of a foot that is lower and slower than this can be pushed
 WEIGHT_OF_MOMENTS = 1.0  # per (N m)^2, against activation squared
 WEIGHT_OF_GROUND = 1e-6  # per N^2
 SMOOTHING_S = 0.03  # s, standard deviation of the filter of accelerations
@@ -59,7 +59,11 @@ def static_activations(model: mujoco.MjModel, clip: Clip, feet: tuple[str, ...] 
         cost[pushes, pushes] += WEIGHT_OF_GROUND
         upper = np.concatenate([np.ones(model.nu), np.full(len(pushes), 1e5)])
         solution = daqp.solve(
-            cost, -WEIGHT_OF_MOMENTS * columns @ need, np.zeros((0, len(columns))), upper, np.zeros(len(columns)),
+            cost,
+            -WEIGHT_OF_MOMENTS * columns @ need,
+            np.zeros((0, len(columns))),
+            upper,
+            np.zeros(len(columns)),
             np.zeros(len(columns), np.intc),
         )[0]
         activation[frame] = solution[: model.nu]
@@ -106,5 +110,6 @@ def _ground(model: mujoco.MjModel, data: mujoco.MjData, points: list[tuple[int, 
         centre = data.xpos[body] + data.xmat[body].reshape(3, 3) @ place
         if centre[2] - radius < NEAR_GROUND:
             mujoco.mj_jac(model, data, jacobian, None, centre - (0.0, 0.0, radius), body)
-            found.append(jacobian.T @ edges.T)
+            if np.linalg.norm(jacobian @ data.qvel) < AT_REST:
+                found.append(jacobian.T @ edges.T)
     return np.concatenate(found, axis=1)

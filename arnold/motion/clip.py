@@ -24,6 +24,7 @@ from arnold.checkpoints.durable import reported_writes, write_bytes
 from arnold.errors import UserError
 
 FORMAT, VERSION = "arnold-clip", 1
+_NUMBERS = ("qpos", "qvel", "targets", "activation")
 _FREE, _BALL = int(mujoco.mjtJoint.mjJNT_FREE), int(mujoco.mjtJoint.mjJNT_BALL)
 
 
@@ -81,7 +82,7 @@ class Clip:
             **{k: getattr(self, k) for k in ("name", "body", "rate", "joints", "sites", "contacts")},
             **{k: getattr(self, k) for k in ("source", "subject", "quality")},
         }
-        arrays = {k: np.asarray(getattr(self, k), np.float32) for k in ("qpos", "qvel", "targets", "activation")}
+        arrays: dict[str, Any] = {k: np.asarray(getattr(self, k), np.float32) for k in _NUMBERS}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, about=np.array(json.dumps(about)), contact=np.asarray(self.contact, bool), **arrays)
         path = Path(path).with_suffix(".npz")
@@ -105,13 +106,16 @@ class Clip:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise UserError(f"clip {str(path)!r} cannot be read ({error}); make it anew with `arnold retarget`") from error
+            raise UserError(
+                f"clip {str(path)!r} cannot be read ({error}); make it anew with `arnold retarget`"
+            ) from error
         about = _about(path, arrays)
-        clip = cls(
+        fields: dict[str, Any] = {
             **{k: about[k] for k in ("name", "body", "rate", "source", "subject", "quality")},
             **{k: tuple(about[k]) for k in ("joints", "sites", "contacts")},
-            **{k: arrays[k] for k in ("qpos", "qvel", "targets", "contact", "activation")},
-        )
+            **{k: arrays[k] for k in (*_NUMBERS, "contact")},
+        }
+        clip = cls(**fields)
         clip.check(f"clip {str(path)!r}")
         return clip
 
@@ -141,7 +145,10 @@ class Clip:
         """
         joints = tuple(model.joint(j).name for j in range(model.njnt))
         if joints != self.joints or model.nq != self.qpos.shape[1]:
-            only = [*(f"{j} (clip)" for j in self.joints if j not in joints), *(f"{j} (body)" for j in joints if j not in self.joints)]
+            only = [
+                *(f"{j} (clip)" for j in self.joints if j not in joints),
+                *(f"{j} (body)" for j in joints if j not in self.joints),
+            ]
             raise UserError(
                 f"clip {self.name!r} was made for body {self.body!r} and does not fit {what}: "
                 f"{', '.join(only[:6]) or 'the same joints in another order'}; retarget its motion to this body"
@@ -175,7 +182,13 @@ class Clip:
 
 
 def velocities(model: mujoco.MjModel, qpos: np.ndarray, rate: float) -> np.ndarray:
-    """Velocities (T, nv) float32 of a motion qpos (T, nq): central differences in MuJoCo's own sense, one-sided at the ends."""
+    """Velocities (T, nv) float32 of a motion qpos (T, nq): central differences in MuJoCo's sense, one-sided at the ends.
+
+    Args:
+        model: of the body.
+        qpos: positions.
+        rate: frames per second.
+    """
     last = len(qpos) - 1
     qvel = np.zeros((len(qpos), model.nv))
     for frame in range(len(qpos)):
@@ -183,19 +196,22 @@ def velocities(model: mujoco.MjModel, qpos: np.ndarray, rate: float) -> np.ndarr
         mujoco.mj_differentiatePos(
             model, qvel[frame], (after - before) / rate, qpos[before].astype(np.float64), qpos[after].astype(np.float64)
         )
-    # Across two frames MuJoCo's difference of quaternions is in the earlier frame's axes.
     return qvel.astype(np.float32)
 
 
 def _about(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """The JSON part of a clip's file, checked."""
-    missing = [name for name in ("about", "qpos", "qvel", "targets", "contact", "activation") if name not in arrays]
+    missing = [name for name in ("about", *_NUMBERS, "contact") if name not in arrays]
     if missing:
-        raise UserError(f"{str(path)!r} is not a clip: it has no array {', '.join(missing)}; make one with `arnold retarget`")
+        raise UserError(
+            f"{str(path)!r} is not a clip: it has no array {', '.join(missing)}; make one with `arnold retarget`"
+        )
     try:
         about: dict[str, Any] = json.loads(str(arrays["about"]))
     except json.JSONDecodeError as error:
-        raise UserError(f"clip {str(path)!r} does not say what it is ({error}); make it anew with `arnold retarget`") from error
+        raise UserError(
+            f"clip {str(path)!r} does not say what it is ({error}); make it anew with `arnold retarget`"
+        ) from error
     if about.get("format") != FORMAT or about.get("version") != VERSION:
         raise UserError(
             f"{str(path)!r} is of format {about.get('format')!r}, version {about.get('version')!r}; this arnold reads "

@@ -119,7 +119,7 @@ def gait(
         if not (math.isfinite(value) and value > 0.0):
             raise UserError(f"gait: {what} is {value!r}; a number above 0 is accepted")
     step = math.sqrt(speed / cycle.speed)
-    time = np.arange(int(round(seconds * rate)) + 1) / rate
+    time = np.arange(round(seconds * rate) + 1) / rate
     phase = time / (cycle.period / step)
     heading = turn * time
     angles = {}

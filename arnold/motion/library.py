@@ -47,12 +47,16 @@ def clips_of(names: Sequence[str], body: Embodiment) -> tuple[Clip, ...]:
         elif path.is_dir():
             files = sorted(path.glob("*.npz"))
             if not files:
-                raise UserError(f"folder {name!r} holds no clips (*.npz); fill it with `arnold retarget FILE --out {name}`")
+                raise UserError(
+                    f"folder {name!r} holds no clips (*.npz); fill it with `arnold retarget FILE --out {name}`"
+                )
             found += [Clip.load(file) for file in files]
         elif path.suffix == ".npz":
             found.append(Clip.load(path))
         else:
-            raise UserError(f"unknown clip {name!r}; {did_you_mean(name, MADE)} Or give the path of a clip file, or a folder")
+            raise UserError(
+                f"unknown clip {name!r}; {did_you_mean(name, MADE)} Or give the path of a clip file, or a folder"
+            )
     return tuple(found)
 
 

@@ -35,7 +35,7 @@ def reaches(seed: int = 0, *, seconds: float = 8.0, rate: float = 100.0) -> Moti
         if not (math.isfinite(value) and value > 0.0):
             raise UserError(f"reaches: {what} is {value!r}; a number above 0 is accepted")
     rng = np.random.default_rng(seed)
-    time = np.arange(int(round(seconds * rate)) + 1) / rate
+    time = np.arange(round(seconds * rate) + 1) / rate
     keypoints = {name: np.tile(place, (len(time), 1)) for name, place in _TRUNK.items()}
     for side, outward in (("left", 1.0), ("right", -1.0)):
         mirror = np.array([1.0, outward, 1.0])
@@ -45,7 +45,11 @@ def reaches(seed: int = 0, *, seconds: float = 8.0, rate: float = 100.0) -> Moti
         keypoints[f"{side}_wrist"] = shoulder + hand
         keypoints[f"{side}_elbow"] = shoulder + _elbow(hand, outward)
     return Motion(
-        name=f"reaches_{seed}", rate=rate, keypoints=keypoints, source="minimum-jerk reaches, made by arnold", subject="made"
+        name=f"reaches_{seed}",
+        rate=rate,
+        keypoints=keypoints,
+        source="minimum-jerk reaches, made by arnold",
+        subject="made",
     )
 
 
@@ -71,7 +75,7 @@ def _hand(rng: np.random.Generator, time: np.ndarray) -> np.ndarray:
 
 
 def _elbow(hand: np.ndarray, outward: float) -> np.ndarray:
-    """The elbow (T, 3) m seen from the shoulder, of an arm that ends at ``hand`` (T, 3): below the line, and outward."""
+    """The elbow (T, 3) m seen from the shoulder, of an arm that ends at ``hand`` (T, 3): below the line, outward."""
     reach = np.linalg.norm(hand, axis=1, keepdims=True)
     line = hand / reach
     span = np.clip(reach, 0.05, 0.995 * (_UPPER_ARM + _FOREARM))

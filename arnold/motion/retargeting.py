@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits
 from arnold.embodiments import Embodiment, embodiment
 from arnold.errors import UserError
 from arnold.motion.activations import static_activations
+from arnold.motion.apart import legs_apart
 from arnold.motion.clip import Clip, velocities
 from arnold.motion.ground import belt_velocity, ground_contact, lifted_clear, with_feet_on_the_ground, with_toes_flat
 from arnold.motion.motion import Motion
@@ -88,6 +89,7 @@ def retarget(
         first = solve(skeleton, goal)
     belt = belt_velocity(skeleton, first, motion.rate)
     first, goal = _moved_on(skeleton, first, goal, -belt / motion.rate)
+    first, goal, spread = legs_apart(skeleton, first, goal, motion.rate)
     # Toes first: how deep a foot goes depends on them.
     grounded, moved = with_feet_on_the_ground(skeleton, goal, with_toes_flat(skeleton, first), motion.rate)
     qpos = with_toes_flat(skeleton, solve(skeleton, grounded, near=_raised(skeleton, first, moved)))
@@ -113,7 +115,7 @@ def retarget(
         source=motion.source,
         subject=motion.subject,
     )
-    quality = {**measure(clip, body), "treadmill_m_s": float(np.linalg.norm(belt))}
+    quality = {**measure(clip, body), "treadmill_m_s": float(np.linalg.norm(belt)), "spread_rad": spread}
     if (skeleton.full.actuator_dyntype != int(mujoco.mjtDyn.mjDYN_MUSCLE)).any():
         return dataclasses.replace(clip, quality=quality)
     sites = [skeleton.full.site(site) for site in skeleton.map.touches]

@@ -1,0 +1,386 @@
+"""Control subspace inactivation: how many components of its own action a policy needs, measured in closed loop.
+
+The action is projected on its first k principal components around its mean, a' = m + (a - m) V_k V_k^T, before it is
+clipped and mapped to excitation (Arnold, arXiv:2508.18066), and the task goes on with what is left. Components are of
+the mean actions of whole episodes, of one task or of several pooled. All k of all bases run side by side in one
+rollout, on the same starts and goals: k is one more axis of environments, each with a projection matrix of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from arnold.analysis.muscle_signals import MuscleSignals, pooled
+from arnold.analysis.synergies import extract
+from arnold.checkpoints.durable import reported_writes
+from arnold.drawing import COLOURS, DPI, GREY, TEXT_SIZE, TITLE_SIZE
+from arnold.episodes import policy_agent
+from arnold.errors import UserError, did_you_mean
+from arnold.extras import extra_module
+from arnold.policy.actor_critic import ActorCritic
+from arnold.tasks import Environment
+
+if TYPE_CHECKING:
+    import pandas
+
+PURPOSE = "control subspaces"
+ENOUGH = 0.9
+"""Of the whole action's solved fraction: the share that papers call full performance."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Basis:
+    """Principal components of actions.
+
+    Attributes:
+        name: ``"own"``, or ``"pooled"``.
+        muscles: M names.
+        mean: (M,), the mean action.
+        components: (n, M), orthonormal rows, the first with the most variance; n is M unless some muscles are never
+            moved: their action stays at its mean.
+        explained: (n,), the share of the variance that the first 1, 2, ... components explain.
+    """
+
+    name: str
+    muscles: tuple[str, ...]
+    mean: np.ndarray
+    components: np.ndarray
+    explained: np.ndarray
+
+    @classmethod
+    def of(cls, name: str, actions: MuscleSignals) -> Basis:
+        """The components of some actions.
+
+        Raises:
+            UserError: fewer samples than muscles that move, or no muscle that moves.
+        """
+        moved = int(actions.active.sum())
+        if len(actions.values) <= moved:
+            raise UserError(
+                f"{actions.name!r}: {len(actions.values)} samples of {moved} muscles do not give all {moved} "
+                f"components; at least {moved + 1} samples are needed: run more episodes"
+            )
+        found = extract(actions, max(moved, 1), "pca")
+        variance = np.square(found.coefficients).sum(axis=0)
+        explained = np.cumsum(variance) / variance.sum()
+        return cls(name, actions.muscles, found.mean, found.weights.T, explained)
+
+    def projection(self, rank: int) -> np.ndarray:
+        """(M, M): what is left of an action's departure from the mean."""
+        kept = self.components[:rank]
+        return np.asarray(kept.T @ kept, np.float32)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Outcomes:
+    """What came of R projections, over the same E episodes each.
+
+    Attributes:
+        solved_steps: int (R, E).
+        steps: int (R, E), until the episode's end.
+        reward: float (R, E), summed.
+        horizon: control steps.
+    """
+
+    solved_steps: np.ndarray
+    steps: np.ndarray
+    reward: np.ndarray
+    horizon: int
+
+    @property
+    def solved(self) -> np.ndarray:
+        """(R,): solved steps over the horizon, averaged over episodes."""
+        return np.asarray(self.solved_steps.mean(axis=1) / self.horizon)
+
+    @property
+    def error(self) -> np.ndarray:
+        """(R,): standard error of `solved` over episodes."""
+        return np.asarray(self.solved_steps.std(axis=1, ddof=1) / self.horizon / math.sqrt(self.steps.shape[1]))
+
+
+class Inactivation:
+    """Episodes of a policy whose action is projected, all projections in one rollout; compiled once per size.
+
+    Args:
+        policy: the network.
+        environment: the task.
+        deterministic: take the mean action; otherwise sample, and project what was sampled, as the paper does.
+    """
+
+    def __init__(self, policy: ActorCritic, environment: Environment, deterministic: bool = True):
+        self.environment = environment
+        self._act = policy_agent(policy, environment, deterministic)
+        self._mean = policy_agent(policy, environment)
+        self._run = jax.jit(self._episodes, static_argnames=("episodes", "keep"))
+
+    def actions(self, params: Any, episodes: int, seed: int = 0) -> tuple[MuscleSignals, Outcomes]:
+        """Mean actions of whole episodes, and what came of them; nothing is projected.
+
+        Args:
+            params: parameters and observation statistics.
+            episodes: E, at least 2.
+            seed: of starts and goals.
+        """
+        muscles = len(self.environment.body.muscles)
+        nothing = np.zeros((1, muscles), np.float32), np.eye(muscles, dtype=np.float32)[None]
+        outcomes, (running, means) = self._outcomes(params, *nothing, episodes, seed, keep=True)
+        running, means = np.swapaxes(running[:, 0], 0, 1), np.swapaxes(means[:, 0], 0, 1)  # (E, T), (E, T, M)
+        trial = np.repeat(np.arange(episodes), running.sum(axis=1))
+        name, names = self.environment.task.name, self.environment.body.muscles
+        return MuscleSignals(name, names, means[running].astype(np.float64), trial, signal="action"), outcomes
+
+    def curve(self, params: Any, bases: Sequence[Basis], episodes: int, seed: int = 0) -> pandas.DataFrame:
+        """The solved fraction inside the first 0, 1, 2, ... components of some bases.
+
+        Args:
+            params: parameters and observation statistics.
+            bases: of this task's muscles.
+            episodes: E, at least 2, the same for every rank.
+            seed: of starts and goals; another than the bases', unless the same episodes are meant.
+
+        Returns:
+            a row per basis and rank: ``task``, ``basis``, ``rank``, ``explained``, ``solved``, ``solved_error``
+            (standard error), ``success`` (share of episodes with a solved step), ``reward``, ``steps``. Rank 0 is the
+            mean action held still; the last of a basis is its whole span. Rows of basis ``"none"`` are the action as it
+            is, with its muscles as rank.
+
+        Raises:
+            UserError: a basis of other muscles, none, or fewer than 2 episodes.
+        """
+        pd = extra_module("pandas", "analysis", PURPOSE)
+        muscles = self.environment.body.muscles
+        for basis in bases:
+            if basis.muscles != muscles:
+                raise UserError(
+                    f"basis {basis.name!r} is of {len(basis.muscles)} muscles, and task "
+                    f"{self.environment.task.name!r} drives {len(muscles)} others; give a basis of this body"
+                )
+        runs = [(basis, rank) for basis in bases for rank in range(len(basis.components) + 1)]
+        means = np.stack([np.zeros(len(muscles)), *(basis.mean for basis, _ in runs)]).astype(np.float32)
+        projections = np.stack(
+            [np.eye(len(muscles), dtype=np.float32), *(basis.projection(rank) for basis, rank in runs)]
+        )
+        outcomes, _ = self._outcomes(params, means, projections, episodes, seed)
+        told = [("none", len(muscles), 1.0)]
+        told += [(b.name, rank, float(b.explained[rank - 1]) if rank else 0.0) for b, rank in runs]
+        table = pd.DataFrame(told, columns=["basis", "rank", "explained"])
+        table.insert(0, "task", self.environment.task.name)
+        return table.assign(
+            solved=outcomes.solved,
+            solved_error=outcomes.error,
+            success=(outcomes.solved_steps > 0).mean(axis=1),
+            reward=outcomes.reward.mean(axis=1),
+            steps=outcomes.steps.mean(axis=1),
+        )
+
+    def _outcomes(
+        self, params: Any, means: np.ndarray, projections: np.ndarray, episodes: int, seed: int, keep: bool = False
+    ) -> tuple[Outcomes, Any]:
+        if episodes < 2:
+            raise UserError(f"the number of episodes is {episodes}; at least 2 are accepted, for a standard error")
+        key = jax.random.key(seed)
+        counted, kept = self._run(params, key, jnp.asarray(means), jnp.asarray(projections), episodes, keep)
+        solved, steps, reward = (np.asarray(x).reshape(len(means), episodes) for x in counted)
+        return Outcomes(solved, steps, reward, self.environment.task.horizon), jax.tree.map(np.asarray, kept)
+
+    def _episodes(
+        self, params: Any, key: jax.Array, means: jax.Array, projections: jax.Array, episodes: int, keep: bool
+    ) -> Any:
+        ranks, muscles = means.shape
+        reset_key, action_key = jax.random.split(key)
+        keys = jnp.tile(jax.random.split(reset_key, episodes), ranks)  # every rank meets the same starts and goals
+        state = jax.vmap(self.environment.reset)(keys)
+        rows = ranks * episodes
+
+        def step(carried: Any, step_key: jax.Array) -> Any:
+            state, running, counted = carried
+            whole = self._act(params, state.observation, step_key).reshape(ranks, episodes, muscles)
+            away = whole - means[:, None]
+            # In full precision also on an accelerator: a projection is not to add noise of its own.
+            left = jnp.einsum("rem,rmn->ren", away, projections, precision=jax.lax.Precision.HIGHEST)
+            action = (means[:, None] + left).reshape(rows, muscles)
+            after = jax.vmap(self.environment.step)(state, action)
+            counts = (running & after.solved, running, jnp.where(running, after.reward, 0.0))
+            counted = tuple(total + count.astype(total.dtype) for total, count in zip(counted, counts, strict=True))
+            mean = self._mean(params, state.observation, step_key)
+            kept = (running.reshape(ranks, -1), mean.reshape(ranks, episodes, -1)) if keep else ()
+            return (after, running & ~after.done, counted), kept
+
+        nothing = (jnp.zeros(rows, jnp.int32), jnp.zeros(rows, jnp.int32), jnp.zeros(rows, jnp.float32))
+        begun = (state, jnp.ones(rows, bool), nothing)
+        (_, _, counted), kept = jax.lax.scan(
+            step, begun, jax.random.split(action_key, self.environment.task.horizon)
+        )
+        return counted, kept
+
+
+def inactivate(
+    policy: ActorCritic,
+    params: Any,
+    environments: Sequence[Environment],
+    *,
+    episodes: int = 100,
+    seed: int = 0,
+    deterministic: bool = True,
+    note: Callable[[str], None] = lambda line: None,
+) -> tuple[pandas.DataFrame, dict[str, dict[str, Basis]]]:
+    """The curves of several tasks: inside each task's own components, and inside those of all tasks of its body.
+
+    Args:
+        policy: the network.
+        params: parameters and observation statistics.
+        environments: one per task.
+        episodes: per task and rank; as many more give the components.
+        seed: of the episodes that give the components; the curves are of the seed after it.
+        deterministic: take mean actions; otherwise sample.
+        note: given a line of progress.
+
+    Returns:
+        the rows of `Inactivation.curve`, task by task; and the bases, by task and name. A task without another of the
+        same muscles has no pooled basis.
+
+    Example:
+        >>> saved = load("arnold-small")
+        >>> table, bases = inactivate(saved.policy, (saved.params, saved.statistics), [Environment(task("hand_pose"))])
+        >>> rank_needed(table)
+    """
+    pd = extra_module("pandas", "analysis", PURPOSE)
+    runs = {e.task.name: Inactivation(policy, e, deterministic) for e in environments}
+    actions = {}
+    for name, run in runs.items():
+        actions[name], outcomes = run.actions(params, episodes, seed)
+        note(f"{name}: {100 * outcomes.solved[0]:.1f} % of steps solved by the whole action; components found")
+    tables, bases = [], {}
+    for name, run in runs.items():
+        alike = [other for other in actions.values() if other.muscles == actions[name].muscles]
+        found = [Basis.of("own", actions[name])]
+        if len(alike) > 1:
+            found.append(Basis.of("pooled", pooled(alike)))
+        bases[name] = {basis.name: basis for basis in found}
+        tables.append(run.curve(params, found, episodes, seed + 1))
+        note(f"{name}: {len(tables[-1])} curves' points of {episodes} episodes each, in one rollout")
+    return pd.concat(tables, ignore_index=True), bases
+
+
+def rank_needed(table: pandas.DataFrame, share: float = ENOUGH) -> pandas.DataFrame:
+    """The smallest rank from which on the policy solves ``share`` of what its whole action solves.
+
+    Args:
+        table: from `inactivate`.
+        share: of the solved fraction without projection.
+
+    Returns:
+        a row per task and basis: ``rank``, ``explained`` (variance, at that rank), ``rank_95`` (that explains 95 %),
+        ``solved_95`` (share of the whole action's solved fraction there), ``whole`` (solved fraction without
+        projection), and ``rank_correlation`` (Spearman's, of explained variance and solved fraction over ranks). Where
+        the whole action solves nothing, or no rank is enough, numbers are pandas' NA and ``note`` says why.
+    """
+    pd = extra_module("pandas", "analysis", PURPOSE)
+    rows = []
+    whole = table[table["basis"] == "none"].set_index("task")["solved"]
+    for (task, basis), curve in table[table["basis"] != "none"].groupby(["task", "basis"], sort=False):
+        curve = curve.sort_values("rank")
+        row: dict[str, Any] = {"task": task, "basis": basis, "whole": whole[task], "note": ""}
+        above = (curve["solved"] >= share * whole[task]).to_numpy()
+        high = curve[curve["explained"] >= 0.95].iloc[0]
+        row["rank_95"] = int(high["rank"])
+        if not whole[task]:
+            row["note"] = "the whole action solves nothing"
+        elif not above[-1]:
+            row["note"] = f"no rank solves {100 * share:.0f} % of it"
+        else:
+            row |= {"rank": (n := int(len(above) - np.argmin(above[::-1]) if not above.all() else 0))}
+            row |= {"explained": float(curve["explained"].iloc[n])}
+        if whole[task]:
+            row["solved_95"] = float(high["solved"] / whole[task])
+        if curve["solved"].nunique() > 1:
+            row["rank_correlation"] = float(curve["solved"].corr(curve["explained"], method="spearman"))
+        rows.append(row)
+    columns = ["task", "basis", "whole", "rank", "explained", "rank_95", "solved_95", "rank_correlation", "note"]
+    found = pd.DataFrame(rows).reindex(columns=columns)
+    numbers = {"rank": "Int64", "explained": "Float64", "solved_95": "Float64", "rank_correlation": "Float64"}
+    return found.astype(numbers)
+
+
+def save_bases(path: Path, bases: Mapping[str, Mapping[str, Basis]]) -> Path:
+    """Write bases to an npz file: for each task and basis its mean, components, explained variance and muscles."""
+    arrays: dict[str, Any] = {}
+    for task, named in bases.items():
+        for basis in named.values():
+            for field in ("mean", "components", "explained", "muscles"):
+                arrays[f"{task}/{basis.name}/{field}"] = np.asarray(getattr(basis, field))
+    with reported_writes(path), path.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    return path
+
+
+def load_basis(path: str | Path, task: str, name: str = "own") -> Basis:
+    """One basis of a file that `save_bases` wrote.
+
+    Raises:
+        UserError: the file is missing or damaged, or has no such basis.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            known = list(dict.fromkeys(key.rpartition("/")[0] for key in stored.files))
+            if f"{task}/{name}" not in known:
+                raise UserError(f"{str(path)!r} has no basis {f'{task}/{name}'!r}; {did_you_mean(f'{task}/{name}', known)}")
+            values = {field: stored[f"{task}/{name}/{field}"] for field in ("muscles", "mean", "components", "explained")}
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise UserError(
+            f"cannot read bases from {str(path)!r} ({' '.join(str(error).split())}); give the bases.npz that `arnold "
+            "analyze subspace` wrote"
+        ) from error
+    return Basis(name, tuple(values.pop("muscles").tolist()), **values)
+
+
+def draw_inactivation(path: Path, table: pandas.DataFrame) -> Path:
+    """A panel per task: solved fraction (thick, with its standard error) and explained variance (thin) by rank.
+
+    Args:
+        path: the PNG file.
+        table: from `inactivate`.
+    """
+    tasks = list(dict.fromkeys(table["task"]))
+    columns = min(3, len(tasks))
+    rows = math.ceil(len(tasks) / columns)
+    figure = Figure(figsize=(4.2 * columns, 3.1 * rows + 0.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis, task in zip(axes.flat, tasks, strict=False):
+        of_task = table[table["task"] == task]
+        whole = float(of_task.loc[of_task["basis"] == "none", "solved"].iloc[0])
+        axis.axhline(whole, color=GREY, linewidth=1.0, linestyle="--")
+        for colour, basis in zip(COLOURS, _bases(of_task), strict=False):
+            curve = of_task[of_task["basis"] == basis].sort_values("rank")
+            rank, solved, error = (curve[c].to_numpy() for c in ("rank", "solved", "solved_error"))
+            axis.fill_between(rank, solved - error, solved + error, color=colour, alpha=0.2, linewidth=0.0)
+            axis.plot(rank, solved, color=colour, linewidth=2.0, label=f"solved, {basis} components")
+            axis.plot(rank, curve["explained"], color=colour, linewidth=0.9, linestyle=":", label="variance explained")
+        axis.set_title(task, loc="left", fontsize=TITLE_SIZE)
+        axis.set_title("– – whole action", loc="right", fontsize=TEXT_SIZE, color=GREY)
+        axis.set_xlabel("components kept", fontsize=TEXT_SIZE)
+        axis.set_ylabel("share of steps solved", fontsize=TEXT_SIZE)
+        axis.set_ylim(-0.02, 1.02)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=TEXT_SIZE)
+    axes.flat[0].legend(fontsize=TEXT_SIZE, frameon=False)
+    for axis in axes.flat[len(tasks) :]:
+        axis.set_visible(False)
+    with reported_writes(path):
+        figure.savefig(path, dpi=DPI)
+    return path
+
+
+def _bases(table: pandas.DataFrame) -> Iterable[str]:
+    return [str(basis) for basis in dict.fromkeys(table["basis"]) if basis != "none"]
