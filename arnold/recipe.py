@@ -64,6 +64,12 @@ class ExpertRecipe:
     seed: int = 1
     """Of parameters, goals, starts and noise."""
 
+    clips: tuple[str, ...] = ()
+    """For imitation tasks: clips to follow in place of the task's own, names, files or folders."""
+
+    held_out: tuple[str, ...] = ()
+    """Of those clips, names or subjects that no episode is drawn from."""
+
     teacher: str = ""
     """A controller to label with, for the regimes "obc", "bc" and "obc_ppo": "reflex" for imitation tasks."""
 

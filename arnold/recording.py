@@ -1,7 +1,8 @@
 """Rollouts of an agent to a file, block by block, so that memory stays flat however many episodes there are.
 
-What is recorded of each control step is its start: the state of the body, what the agent saw of it, the action it took,
-and what that came to. Joint moments and contact forces are of the same state, computed by MuJoCo from what was recorded.
+What is recorded of each control step is its start: the state of the body, what the agent saw of it, the action it
+took, and what that came to. Joint moments and contact forces are of the same state, computed by MuJoCo from what was
+recorded.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from arnold.policy import normaliser
 from arnold.policy.actor_critic import ActorCritic
 from arnold.policy.generalist import TransformerActorCritic
 from arnold.policy.transformer import TransformerModule
-from arnold.recording_file import Field, Layout, RecordingWriter
+from arnold.recording_file import Field, Layout, RecordingWriter, require_new
 from arnold.tasks import Environment
 from arnold.vocab import lexicon
 
@@ -101,6 +102,7 @@ def record(
     if episodes < 1:
         raise UserError(f"the number of episodes is {episodes}; at least 1 is accepted")
     path = Path(path)
+    require_new(path)
     rollout = _Rollout(environment, act, latents)
     reset_key, action_key = jax.random.split(jax.random.key(seed))
     reset_keys = jax.random.split(reset_key, episodes)

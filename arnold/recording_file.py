@@ -8,7 +8,7 @@ Layout, version 1. N episodes, T control steps (the horizon), M muscles, J joint
 
     /                       attributes: format, version, task, body, control_dt (s), seed, ..., episodes_per_block,
                             steps_per_block
-    /muscle, /joint, ...    names, one per entry of the axis; /time in s since the episode's start; /episode counts from 0
+    /muscle, /joint, ...    names, one per entry of the axis; /time in s since the episode's start; /episode from 0 on
     /activation, ...        float32 (N, T, M), one chunk per block, attributes ``units`` and ``long_name``
     /running, /solved, ...  int8 (N, T), 0 or 1
     /written                int64 (): blocks that are whole, in order: the steps of the first episodes, then the next
@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import struct
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -42,6 +43,9 @@ FORMAT, VERSION = "arnold recording", 1
 WRITTEN = "written"
 _COMPRESSION: dict[str, Any] = {"compression": "gzip", "compression_opts": 4, "shuffle": True, "fletcher32": True}
 _LIBVER = ("v110", "v110")  # the oldest layout that the single-writer mode takes, for the oldest readers
+
+_SUPERBLOCK = struct.Struct("<8x B 2x B 16x Q")
+"""The start of an HDF5 file of superblock version 3: version, flags (0 where it was closed), where the file ends."""
 
 
 class CutShortWarning(UserWarning):
@@ -124,8 +128,7 @@ class RecordingWriter:
     def __init__(self, path: Path, layout: Layout):
         self.path, self.layout = path, layout
         self.written = 0
-        if path.exists():
-            raise UserError(f"{str(path)!r} is there already and is kept; choose another name or remove it first")
+        require_new(path)
         with reported_writes(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = h5py.File(path, "x", libver=_LIBVER)
@@ -205,6 +208,12 @@ class RecordingWriter:
                 made.dims[place].attach_scale(file[axis])
 
 
+def require_new(path: Path) -> None:
+    """Raise a `UserError` where there is something at ``path`` already."""
+    if path.exists():
+        raise UserError(f"{str(path)!r} is there already and is kept; choose another name or remove it first")
+
+
 def load_recording(path: str | Path, variables: Iterable[str] | None = None) -> xarray.Dataset:
     """A recording with named muscles and joints, time in s, and units.
 
@@ -243,7 +252,7 @@ def _opened(path: Path) -> h5py.File:
     if not h5py.is_hdf5(path):
         raise UserError(f"{str(path)!r} is no recording: not an HDF5 file; give one that `arnold record` wrote")
     try:
-        file = h5py.File(path, "r", libver=_LIBVER, swmr=True)  # also reads what a killed writer left
+        file = h5py.File(path, "r", libver=_LIBVER, swmr=_unfinished(path))
     except OSError as error:
         raise _damaged(path, error) from error
     found = file.attrs.get("format"), file.attrs.get("version")
@@ -254,6 +263,24 @@ def _opened(path: Path) -> h5py.File:
             "one that `arnold record` of this version wrote"
         )
     return file
+
+
+def _unfinished(path: Path) -> bool:
+    """Whether a file is being written, or its writer was killed: it is then read in the single-writer mode.
+
+    Raises:
+        OSError: bytes at the end are missing. In the single-writer mode HDF5 would wait for them for hours.
+    """
+    with path.open("rb") as file:
+        start = file.read(_SUPERBLOCK.size)
+    if len(start) < _SUPERBLOCK.size:
+        raise OSError(f"{len(start)} bytes are too few")
+    version, flags, end = _SUPERBLOCK.unpack(start)
+    if version != 3:
+        return False
+    if end > path.stat().st_size:
+        raise OSError(f"it ends before byte {end}, where it should")
+    return bool(flags)
 
 
 def _damaged(path: Path, error: Exception) -> UserError:

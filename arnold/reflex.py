@@ -16,7 +16,9 @@ from arnold.experts import ScriptedExpert
 from arnold.tasks import Environment
 
 GAIN = 3.0  # per optimal fibre length
-LEAST, MOST = 0.001, 0.92  # excitation: what the sigmoid of actions in [-1, 1] reaches
+# Excitation. Less than the least is no better a reflex, and there the sigmoid of the action is so flat that a policy
+# which begins as one finds out of noise what few muscles are for.
+LEAST, MOST = 0.02, 0.92
 
 
 def reflex(environment: Environment) -> ScriptedExpert:

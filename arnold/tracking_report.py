@@ -113,8 +113,7 @@ def tracking(
     """Follow every clip of a task and measure it; arguments and errors as `arnold.tracking.follow`."""
     held_out = tuple(bool(drawn == 0.0) for drawn in task.reference(task.compile()).drawn(task.held_out))
     made = {}
-    how = {"backend": backend, "threads": threads, "seed": seed, "perturbation": perturbation}
-    for followed in follow(task, agent, params, **how):
+    for followed in follow(task, agent, params, backend=backend, threads=threads, seed=seed, perturbation=perturbation):
         made[followed.place] = measure(followed)
     clips = tuple(made[place] for place in range(len(made)))
     return Tracking(task.name, clips, held_out)

@@ -151,10 +151,10 @@ def _about(recipe: Recipe) -> dict[str, Any]:
 
 
 def _prepare_expert(recipe: ExpertRecipe, backend: str, threads: int | None) -> Prepared:
-    goal = task(recipe.task)
+    mixture = Mixture.of({recipe.task: recipe.environments}, recipe.horizon, recipe.clips, recipe.held_out)
+    goal = mixture.tasks[0]
     environment = Environment(goal, backend, threads)
     policy = MlpActorCritic(environment.observation_table, environment.action_table, recipe.network)
-    mixture = Mixture.of({recipe.task: recipe.environments}, recipe.horizon)
     iterations = _iterations(recipe.steps, recipe.learner.rollout_steps, recipe.environments)
     if recipe.teacher not in ("", *TEACHERS):
         raise UserError(f"unknown teacher {recipe.teacher!r}; {did_you_mean(recipe.teacher, TEACHERS)}")

@@ -85,6 +85,35 @@ def _lesson(
     return _correlated(task, steps, noise, learning_rate=learning_rate, start=start)
 
 
+def _reflexes(task: str, environments: int, rollout_steps: int) -> ExpertRecipe:
+    """A first training of an imitation task: to be the reflex controller."""
+    learner = LearnerConfig(
+        regime="obc",
+        rollout_steps=rollout_steps,
+        minibatches=8,
+        learning_rate=1e-3,
+        log_std=(-2.0, -2.0),
+        value=0.0,
+    )
+    return ExpertRecipe(task, steps=120_000, environments=environments, teacher="reflex", learner=learner)
+
+
+def _imitation(
+    task: str, steps: int, start: str, environments: int, rollout_steps: int, learner: LearnerConfig
+) -> ExpertRecipe:
+    """A training of an imitation task by reward, with a step that adapts and noise that muscles share."""
+    learner = dataclasses.replace(
+        learner,
+        rollout_steps=rollout_steps,
+        minibatches=4,
+        learning_rate=5e-5,
+        final_learning_rate=1e-5,
+        muscle_correlation=0.3,
+        target_kl=0.02,
+    )
+    return dataclasses.replace(_stage(task, steps, start, learner), environments=environments)
+
+
 EXPERTS: dict[str, ExpertRecipe] = {
     "elbow_pose": ExpertRecipe("elbow_pose", steps=600_000),
     "finger_pose": _stage("finger_pose", 2_000_000, "", _learner(0.95, (-0.5, -3.0))),
@@ -176,6 +205,32 @@ EXPERTS: dict[str, ExpertRecipe] = {
     "baoding_harder": _lesson("baoding_harder", 250_000, (-1.6, -2.8), (1.5e-4, 1e-5), "baoding_hard"),
     "object_relocate": _lesson("object_relocate", 800_000, (-0.7, -2.0), (3e-4, 5e-5)),
     "object_relocate_p1": _lesson("object_relocate_p1", 800_000, (-0.7, -2.0), (3e-4, 5e-5)),
+    "imitate_reaching_first": _reflexes("imitate_reaching", 96, 40),
+    "imitate_reaching_second": _imitation(
+        "imitate_reaching",
+        3_500_000,
+        "imitate_reaching_first",
+        96,
+        80,
+        LearnerConfig(discount=0.97, noise_correlation=0.8, log_std=(-1.8, -2.6)),
+    ),
+    "imitate_reaching": _imitation(
+        "imitate_reaching",
+        1_500_000,
+        "imitate_reaching_second",
+        96,
+        80,
+        LearnerConfig(discount=0.97, noise_correlation=0.8, log_std=(-2.4, -3.2)),
+    ),
+    "imitate_walking_first": _reflexes("imitate_walking", 128, 32),
+    "imitate_walking": _imitation(
+        "imitate_walking",
+        10_000_000,
+        "imitate_walking_first",
+        128,
+        32,
+        LearnerConfig(discount=0.97, noise_correlation=0.5, log_std=(-1.3, -2.6)),
+    ),
     "walk_practice": _lesson("walk_practice", 600_000, (-0.7, -1.8), (3e-4, 8e-5)),
     "walk_to_point": _lesson("walk_to_point", 102_400, (-1.8, -2.4), (1e-4, 1e-5), "walk_practice"),
 }

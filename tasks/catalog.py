@@ -13,7 +13,7 @@ import math
 
 from arnold.tasks.baoding import Baoding
 from arnold.tasks.follow import FASTEST, FollowPoint
-from arnold.tasks.imitate import KINESIS_SHARPNESS, KINESIS_WEIGHTS, Imitate
+from arnold.tasks.imitate import Imitate
 from arnold.tasks.pose import MYOSUITE_POSE_WEIGHTS, Pose
 from arnold.tasks.reach import MYOSUITE_REACH_WEIGHTS, Reach
 from arnold.tasks.relocate import Relocate
@@ -217,6 +217,17 @@ WALK_TO_POINT = WalkToPoint(
     summary="walk to a point on the floor and stay there",
 )
 KINESIS_TRACKED = ("root", "tibia_l", "tibia_r", "talus_l", "talus_r", "toes_l", "toes_r")
+# (term, weight, sharpness). KINESIS' own (`KINESIS_WEIGHTS`) say little of a trunk that begins to fall, and nothing of
+# one that turns away; these do.
+_WALKING_TERMS = (
+    ("position", 0.3, 100.0),
+    ("velocity", 0.1, 3.0),
+    ("root_orientation", 0.2, 4.0),
+    ("root_velocity", 0.1, 1.0),
+    ("root_position", 0.15, 10.0),
+    ("joint_position", 0.1, 20.0),
+    ("energy", 0.05, 0.05),
+)
 IMITATE_WALKING = Imitate(
     name="imitate_walking",
     body="kinesis_legs",
@@ -225,10 +236,11 @@ IMITATE_WALKING = Imitate(
     tracked=KINESIS_TRACKED,
     root=ROOT,
     feet=FEET,
-    weights=KINESIS_WEIGHTS,
-    sharpness=KINESIS_SHARPNESS,
+    lookahead=(1, 3, 8),
+    weights=tuple((term, weight) for term, weight, _ in _WALKING_TERMS),
+    sharpness=tuple((term, sharpness) for term, _, sharpness in _WALKING_TERMS),
     horizon=150,
-    each_within=0.25,
+    each_within=0.4,
     summary="follow walking clips with 80 muscles (KINESIS)",
 )
 ARMS_TRACKED = ("thorax", "humerus_l", "ulna_l", "lunate_l", "humerus_r", "ulna_r", "lunate_r")
@@ -240,7 +252,7 @@ IMITATE_REACHING = Imitate(
     tracked=ARMS_TRACKED,
     lookahead=(1, 5, 10, 20),
     weights=(("relative_position", 1.0), ("joint_position", 0.3), ("velocity", 0.2), ("energy", 0.1)),
-    sharpness=(("relative_position", 200.0), ("joint_position", 5.0), ("velocity", 2.0), ("energy", 0.05)),
+    sharpness=(("relative_position", 1500.0), ("joint_position", 5.0), ("velocity", 2.0), ("energy", 0.05)),
     horizon=200,
     each_within=0.12,
     solved_within=0.05,

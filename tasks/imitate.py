@@ -56,7 +56,7 @@ class Imitate(Task):
     and d the mean over bodies and axes of: ``position`` e of place, squared, in the world; ``velocity`` e of linear
     velocity, squared; ``relative_position``, ``relative_velocity``, ``relative_orientation``, ``relative_turning`` the
     same seen from the first tracked body; ``joint_position``, ``joint_velocity`` of joints, squared; ``root_position``,
-    ``root_velocity`` of the first tracked body (linear and angular), squared; ``upright`` the squared angle between the
+    ``root_velocity`` of the first tracked body (linear and angular), squared; ``root_orientation`` its squared angle; ``upright`` the squared angle between the
     root's vertical and the world's; ``energy`` ||u||_1 + ||u||_2 of the excitations u.
 
     An episode fails where the body is too far from the clip (the limits below), ends at the clip's last frame, and
@@ -276,6 +276,7 @@ class Imitate(Task):
             "joint_position": jnp.mean(jnp.square(pose.qpos[body.joint_qpos] - signals.joint_position)),
             "joint_velocity": jnp.mean(jnp.square(pose.qvel[body.joint_qvel] - signals.joint_velocity)),
             "root_position": jnp.mean(jnp.square(error[0])),
+            "root_orientation": jnp.sum(jnp.square(turns[0])),
             "root_velocity": jnp.mean(jnp.square(jnp.concatenate([velocity[0], spin[0]]))),
             "upright": jnp.sum(jnp.square(self._tilt(signals))),
             "energy": effort,

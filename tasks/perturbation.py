@@ -133,7 +133,7 @@ class Disturbance:
         if lasting and body.embodiment.action_map.feedback is not None:
             raise UserError(
                 f"perturbation {perturbation}: body {body.embodiment.name!r} is driven by wanted muscle lengths "
-                f"({body.embodiment.action_map.name}), and only excitations can be delayed, noisy or tired; leave weakness"
+                f"({body.embodiment.action_map.name}); only excitations can be delayed, noisy or tired: leave weakness"
             )
         self._lag = perturbation.delay / body.control_dt  # control steps
         self._dt = body.control_dt

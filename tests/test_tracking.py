@@ -82,6 +82,7 @@ def planted(clips: tuple[Path, ...], *, frames: int = FRAMES, known: int | None 
         qpos=rng.normal(size=(frames, 1)),
         qvel=rng.normal(size=(frames, 1)),
         activation=np.zeros((frames, 6)),
+        muscle_length=np.zeros((frames, 6)),
         position=rng.normal(size=(frames, 3, 3)),
         quaternion=turns,
         linear_velocity=rng.normal(size=(frames, 3, 3)),
@@ -265,7 +266,8 @@ def standing(body: Embodiment, names: tuple[str, ...], falls: bool, place: int =
     for rows in (qpos, moved_to):
         qvel = velocities(model, rows, 100.0)
         activation = rng.uniform(0.0, 0.1, (frames, len(compiled.muscles)))
-        poses.append(Pose(rows, qvel, activation, *tracked(model, rows, qvel, names)))
+        lengths = np.zeros_like(activation)
+        poses.append(Pose(rows, qvel, activation, lengths, *tracked(model, rows, qvel, names)))
     task = Imitate(name="sway", body=body, weights=(), tracked=names, root="root" if falls else "")
     return Followed(place, f"sway {place}", "", task, compiled, *poses)
 

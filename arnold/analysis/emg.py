@@ -76,14 +76,14 @@ class EmgComparison:
 
     def lines(self) -> list[str]:
         """What is said below the table."""
-        o = self.overall
-        ours = (
-            f"all muscles: r {o['r']:.2f} (median over people), at best {o['r_at_best_shift']:.2f} (mean), with the "
-            f"policy {abs(o['best_shift_percent']):.0f} % of the cycle {'later' if o['best_shift_percent'] > 0 else 'earlier'}; "
-        )
+        o, people = self.overall, f"people at {self.speed:g} km/h"
+        shift = o["best_shift_percent"]
+        moved = f"moved by {shift:+.0f} % of the cycle" if shift else "as it is"
         return [
-            f"{ours}people among themselves {o['human_pairwise']:.2f} pairwise, {o['human_leave_one_out']:.2f} "
-            f"leave-one-out, at {self.speed:g} km/h; KINESIS published {KINESIS_OVERALL:.2f} at {KINESIS_SPEED:g} km/h",
+            f"all {o['muscles']} muscles: r {o['r']:.2f} (median over people); {people} among themselves "
+            f"{o['human_pairwise']:.2f} in pairs, {o['human_leave_one_out']:.2f} leave-one-out",
+            f"KINESIS published r {KINESIS_OVERALL:.2f} at {KINESIS_SPEED:g} km/h; the policy is most like people "
+            f"{moved} (mean r {o['r_at_best_shift']:.2f})",
             *self.notes,
         ]
 
@@ -122,8 +122,8 @@ def compare_emg(activations: Averages, human: HumanEmg, speed: float, side: str 
     The table has for each muscle: ``actuator``; ``r``, the median over people, and ``r_mean`` by Fisher's z;
     ``human_pairwise`` and ``human_leave_one_out``, medians; ``p`` of Wilcoxon's test of the policy's r against the
     leave-one-out r of the same people, and ``p_bonferroni``; ``best_shift_percent``, by how much of the cycle the
-    policy's curve is moved later for the best mean r over people, ``r_at_best_shift``; ``kinesis``, the published r; ``note``. A muscle that is missing or silent
-    has a note in place of figures.
+    policy's curve is moved later for the best mean r over people, and that ``r_at_best_shift``; ``kinesis``, the
+    published r; ``note``. A muscle that is missing or silent has a note in place of figures.
 
     Args:
         activations: of the policy, averages over its cycles; names are the body's muscles.

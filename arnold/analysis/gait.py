@@ -2,7 +2,8 @@
 
 Heel strikes are found as in the analysis of amathislab/arnold (src/analysis/gait.py): the vertical force under a foot,
 low-passed at 5 Hz without delay, rises above 300 N. A cycle goes from one strike of a foot to its next, with exactly
-one strike of the other foot between them; of all cycles, the central 80 % by duration are kept.
+one strike of the other foot between them, in the middle half of the cycle; of all cycles, the central 80 % by
+duration are kept.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from arnold.errors import UserError, did_you_mean
 THRESHOLD = 300.0  # N
 CUTOFF, ORDER = 5.0, 5  # Hz, and order of the Butterworth filter that is run forwards and backwards
 KEPT = 0.8  # share of the cycles, by duration
+MIDDLE = (0.25, 0.75)  # of the cycle: where the other foot may strike
 SLOWEST = 0.2  # m/s: slower is no walking
 POINTS = 101  # 0, 1, ..., 100 %
 
@@ -164,7 +166,7 @@ def gait_cycles(
         struck = {name: struck.get(name, 0) + len(times) for name, times in strikes.items()}
         for begin, end in zip(strikes[foot][:-1], strikes[foot][1:], strict=True):
             between = strikes[other][(strikes[other] > begin) & (strikes[other] < end)]
-            if len(between) == 1:
+            if len(between) == 1 and MIDDLE[0] <= (between[0] - begin) / (end - begin) <= MIDDLE[1]:
                 speed = _speed(places[number], rate, begin, end) if places is not None else None
                 found.append(Cycle(number, float(begin), float(between[0]), float(end), speed))
     walked = [cycle for cycle in found if cycle.speed is None or cycle.speed >= slowest]

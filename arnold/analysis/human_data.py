@@ -75,7 +75,10 @@ def load_human_emg(path: str | os.PathLike[str] | None = None) -> HumanEmg:
     Raises:
         UserError: where there is none, or it is not what it should be.
     """
-    advice = f"gait averages are in the Hugging Face data set amathislab/kinesis-assets, folder emg_assets/human_emg ({EMG_SOURCE})"
+    advice = (
+        f"it is that of {EMG_SOURCE}, whose gait averages the Hugging Face data set amathislab/kinesis-assets has in "
+        "emg_assets/human_emg: give that folder"
+    )
     found = _found(path, EMG_FILE, "human EMG", advice)
     if found.is_dir():
         return _from_folder(found, advice)
@@ -179,7 +182,7 @@ def _from_folder(folder: Path, advice: str) -> HumanEmg:
     shapes = {values.shape for row in read for values in row}
     if len(shapes) != 1 or next(iter(shapes))[1:] != (1 + len(MUSCLES),):
         raise UserError(
-            f"files in {str(folder)!r} have shapes {sorted(shapes)}; one shape (samples, {1 + len(MUSCLES)}) is accepted"
+            f"files in {str(folder)!r} have shapes {sorted(shapes)}; (samples, {1 + len(MUSCLES)}) is accepted for all"
         )
     mean = np.array(read, float)[..., 1:]
     kmh = np.array([int(v) / 10.0 for v in speeds])

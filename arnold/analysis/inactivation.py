@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,7 +140,9 @@ class Inactivation:
         name, names = self.environment.task.name, self.environment.body.muscles
         return MuscleSignals(name, names, means[running].astype(np.float64), trial, signal="action"), outcomes
 
-    def curve(self, params: Any, bases: Sequence[Basis], episodes: int, seed: int = 0) -> pandas.DataFrame:
+    def curve(
+        self, params: Any, bases: Sequence[Basis], episodes: int, seed: int = 0, ranks: Sequence[int] = ()
+    ) -> pandas.DataFrame:
         """The solved fraction inside the first 0, 1, 2, ... components of some bases.
 
         Args:
@@ -147,25 +150,34 @@ class Inactivation:
             bases: of this task's muscles.
             episodes: E, at least 2, the same for every rank.
             seed: of starts and goals; another than the bases', unless the same episodes are meant.
+            ranks: how many components to keep; all from 0 on where not given. Those beyond a basis are left out.
 
         Returns:
-            a row per basis and rank: ``task``, ``basis``, ``rank``, ``explained``, ``solved``, ``solved_error``
-            (standard error), ``success`` (share of episodes with a solved step), ``reward``, ``steps``. Rank 0 is the
-            mean action held still; the last of a basis is its whole span. Rows of basis ``"none"`` are the action as it
+            a row per basis and rank, its whole span always among them: ``task``, ``basis``, ``rank``, ``explained``,
+            ``solved``, ``solved_error`` (standard error), ``success`` (share of episodes with a solved step),
+            ``reward``, ``steps``. Rank 0 is the mean action held still. The row of basis ``"none"`` is the action as it
             is, with its muscles as rank.
 
         Raises:
-            UserError: a basis of other muscles, none, or fewer than 2 episodes.
+            UserError: a basis of other muscles, a rank below 0, or fewer than 2 episodes.
         """
         pd = extra_module("pandas", "analysis", PURPOSE)
         muscles = self.environment.body.muscles
         for basis in bases:
             if basis.muscles != muscles:
+                differ = ", ".join(sorted(set(basis.muscles) ^ set(muscles))[:6]) or "another order"
                 raise UserError(
-                    f"basis {basis.name!r} is of {len(basis.muscles)} muscles, and task "
-                    f"{self.environment.task.name!r} drives {len(muscles)} others; give a basis of this body"
+                    f"basis {basis.name!r} and task {self.environment.task.name!r} differ in muscles ({differ}); give "
+                    "a basis of this body"
                 )
-        runs = [(basis, rank) for basis in bases for rank in range(len(basis.components) + 1)]
+        if ranks and min(ranks) < 0:
+            raise UserError(f"{min(ranks)} components cannot be kept; 0 to {len(muscles)} are accepted")
+        runs = [
+            (basis, rank)
+            for basis in bases
+            for rank in range(len(basis.components) + 1)
+            if not ranks or rank in ranks or rank == len(basis.components)
+        ]
         means = np.stack([np.zeros(len(muscles)), *(basis.mean for basis, _ in runs)]).astype(np.float32)
         projections = np.stack(
             [np.eye(len(muscles), dtype=np.float32), *(basis.projection(rank) for basis, rank in runs)]
@@ -218,9 +230,7 @@ class Inactivation:
 
         nothing = (jnp.zeros(rows, jnp.int32), jnp.zeros(rows, jnp.int32), jnp.zeros(rows, jnp.float32))
         begun = (state, jnp.ones(rows, bool), nothing)
-        (_, _, counted), kept = jax.lax.scan(
-            step, begun, jax.random.split(action_key, self.environment.task.horizon)
-        )
+        (_, _, counted), kept = jax.lax.scan(step, begun, jax.random.split(action_key, self.environment.task.horizon))
         return counted, kept
 
 
@@ -231,6 +241,7 @@ def inactivate(
     *,
     episodes: int = 100,
     seed: int = 0,
+    ranks: Sequence[int] = (),
     deterministic: bool = True,
     note: Callable[[str], None] = lambda line: None,
 ) -> tuple[pandas.DataFrame, dict[str, dict[str, Basis]]]:
@@ -242,6 +253,7 @@ def inactivate(
         environments: one per task.
         episodes: per task and rank; as many more give the components.
         seed: of the episodes that give the components; the curves are of the seed after it.
+        ranks: how many components to keep; all from 0 on where not given.
         deterministic: take mean actions; otherwise sample.
         note: given a line of progress.
 
@@ -267,13 +279,13 @@ def inactivate(
         if len(alike) > 1:
             found.append(Basis.of("pooled", pooled(alike)))
         bases[name] = {basis.name: basis for basis in found}
-        tables.append(run.curve(params, found, episodes, seed + 1))
-        note(f"{name}: {len(tables[-1])} curves' points of {episodes} episodes each, in one rollout")
+        tables.append(run.curve(params, found, episodes, seed + 1, ranks))
+        note(f"{name}: {len(tables[-1])} projections of {episodes} episodes each, in one rollout")
     return pd.concat(tables, ignore_index=True), bases
 
 
 def rank_needed(table: pandas.DataFrame, share: float = ENOUGH) -> pandas.DataFrame:
-    """The smallest rank from which on the policy solves ``share`` of what its whole action solves.
+    """The smallest rank, among those measured, from which on the policy solves ``share`` of what its whole action does.
 
     Args:
         table: from `inactivate`.
@@ -299,8 +311,8 @@ def rank_needed(table: pandas.DataFrame, share: float = ENOUGH) -> pandas.DataFr
         elif not above[-1]:
             row["note"] = f"no rank solves {100 * share:.0f} % of it"
         else:
-            row |= {"rank": (n := int(len(above) - np.argmin(above[::-1]) if not above.all() else 0))}
-            row |= {"explained": float(curve["explained"].iloc[n])}
+            first = 0 if above.all() else len(above) - int(np.argmin(above[::-1]))
+            row |= {"rank": int(curve["rank"].iloc[first]), "explained": float(curve["explained"].iloc[first])}
         if whole[task]:
             row["solved_95"] = float(high["solved"] / whole[task])
         if curve["solved"].nunique() > 1:
@@ -331,12 +343,16 @@ def load_basis(path: str | Path, task: str, name: str = "own") -> Basis:
         UserError: the file is missing or damaged, or has no such basis.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as stored:
             known = list(dict.fromkeys(key.rpartition("/")[0] for key in stored.files))
             if f"{task}/{name}" not in known:
-                raise UserError(f"{str(path)!r} has no basis {f'{task}/{name}'!r}; {did_you_mean(f'{task}/{name}', known)}")
-            values = {field: stored[f"{task}/{name}/{field}"] for field in ("muscles", "mean", "components", "explained")}
-    except (OSError, ValueError, KeyError, EOFError) as error:
+                raise UserError(
+                    f"{str(path)!r} has no basis {f'{task}/{name}'!r}; {did_you_mean(f'{task}/{name}', known)}"
+                )
+            values = {
+                field: stored[f"{task}/{name}/{field}"] for field in ("muscles", "mean", "components", "explained")
+            }
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
             f"cannot read bases from {str(path)!r} ({' '.join(str(error).split())}); give the bases.npz that `arnold "
             "analyze subspace` wrote"

@@ -127,7 +127,7 @@ def muscle_signals(recording: xarray.Dataset, signal: str = "activation") -> Mus
         >>> signals = muscle_signals(load_recording("elbow.h5"))
         >>> extract(signals, 2).weights_table()
     """
-    of_muscles = [name for name, values in recording.items() if values.dims == ("episode", "time", "muscle")]
+    of_muscles = [str(name) for name, values in recording.items() if values.dims == ("episode", "time", "muscle")]
     if signal not in of_muscles:
         raise UserError(f"the recording has no signal {signal!r} of muscles; {did_you_mean(signal, of_muscles)}")
     values = recording[signal].transpose("episode", "time", "muscle").values.astype(np.float64)

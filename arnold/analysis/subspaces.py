@@ -63,8 +63,8 @@ def similarity(sets: Sequence[Synergies], *, draws: int = 100, seed: int = 0) ->
     different = [s.signals.name for s in sets if s.signals.muscles != sets[0].signals.muscles]
     if different:
         raise UserError(
-            f"{sets[0].signals.name!r} and {different[0]!r} are of different muscles; choose the muscles that they share "
-            "(MuscleSignals.of)"
+            f"{sets[0].signals.name!r} and {different[0]!r} are of different muscles; choose the muscles that they "
+            "share (MuscleSignals.of)"
         )
     random = np.random.default_rng(seed)
     rows = []

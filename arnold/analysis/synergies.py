@@ -14,6 +14,7 @@ squares around each muscle's mean for both, so that the two methods compare.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -161,8 +162,8 @@ def require_count(signals: MuscleSignals, count: int) -> None:
     if not 1 <= count <= least:
         silent = f", {len(signals.silent)} more are silent" if signals.silent else ""
         raise UserError(
-            f"{count} synergies were asked for of {signals.name!r}, which has {len(signals.values)} samples of {active} "
-            f"active muscles{silent}; 1 to {least} are accepted"
+            f"{count} synergies were asked for of {signals.name!r}, which has {len(signals.values)} samples of "
+            f"{active} active muscles{silent}; 1 to {least} are accepted"
         )
 
 
@@ -203,8 +204,8 @@ def matched(one: Synergies, other: Synergies) -> pandas.DataFrame:
     pd = extra_module("pandas", "analysis", PURPOSE)
     if one.signals.muscles != other.signals.muscles:
         raise UserError(
-            f"synergies of {one.signals.name!r} and {other.signals.name!r} are of different muscles and do not compare; "
-            "choose the muscles that they share (MuscleSignals.of)"
+            f"synergies of {one.signals.name!r} and {other.signals.name!r} are of different muscles and do not "
+            "compare; choose the muscles that they share (MuscleSignals.of)"
         )
     cosines = one.weights.T @ other.weights
     if "pca" in (one.method, other.method):
@@ -236,7 +237,8 @@ def bootstrap(
     signals = synergies.signals
     if len(signals.trials) < 2:
         raise UserError(
-            f"{signals.name!r} has {len(signals.trials)} trial; a bootstrap draws among at least 2: record more episodes"
+            f"{signals.name!r} has {len(signals.trials)} trial; a bootstrap draws among at least 2: record "
+            "more episodes"
         )
     random = np.random.default_rng(seed)
     cosines, weights = np.zeros((draws, synergies.count)), np.zeros((draws, *synergies.weights.shape))
@@ -318,11 +320,11 @@ def over_cycle(synergies: Synergies, points: int = 101, cycles: Sequence[tuple[i
     trial, total = synergies.signals.trial, len(synergies.coefficients)
     if not len(cycles):
         ends = [0, *(np.flatnonzero(np.diff(trial)) + 1).tolist(), total]
-        cycles = list(zip(ends[:-1], ends[1:], strict=True))
+        cycles = list(itertools.pairwise(ends))
     phase = np.linspace(0.0, 100.0, points)
     resampled = np.zeros((len(cycles), points, synergies.count))
     for number, (first, end) in enumerate(cycles):
-        if not (0 <= first and end <= total and end - first >= 2):
+        if first < 0 or end > total or end - first < 2:
             raise UserError(
                 f"cycle {number} is from sample {first} to {end} of {total}; at least 2 samples within are accepted"
             )
@@ -352,7 +354,7 @@ def _nonnegative(
     """Weights (M, n) of norm 1, coefficients (S, n), and whether the best of the factorisations converged."""
     lowest = values.min()
     if lowest < 0.0:
-        muscle = np.array(signals.muscles)[signals.active][values.min(axis=0).argmin()]
+        muscle = signals.muscles[int(signals.values.min(axis=0).argmin())]
         raise UserError(
             f"{signals.signal} of {muscle!r} is {lowest:.3g} in {signals.name!r}; nmf accepts nothing below 0: rectify "
             "it, or use pca"

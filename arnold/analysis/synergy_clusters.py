@@ -27,7 +27,8 @@ class Clusters:
         members: a row per synergy: ``set``, ``synergy``, ``cluster`` (from 1, the largest first) and ``cosine`` to the
             cluster's centroid.
         centroids: muscles by clusters, of norm 1.
-        scores: mean silhouette (cosine) by the number of clusters that was tried; one row where it was given.
+        scores: mean silhouette (cosine) by the number of clusters that was tried; one row where it was given. One
+            cluster, and as many as there are synergies, have the worst there is, -1.
     """
 
     members: pandas.DataFrame
@@ -66,7 +67,7 @@ def cluster(
     tried = [count] if count is not None else list(range(2, min(MOST, total - 1) + 1))
     labels = {n: _labels(weights, method, n, seed) for n in tried}
     scores = {n: _silhouette(weights, labels[n]) for n in tried}
-    best = max(tried, key=lambda n: -np.inf if scores[n] is None else scores[n])
+    best = max(tried, key=lambda n: scores[n])
     order = np.argsort(-np.bincount(labels[best]), kind="stable")
     place = np.argsort(order)[labels[best]]
     centroids = np.stack([weights[place == c].mean(axis=0) for c in range(len(order))])
@@ -78,7 +79,7 @@ def cluster(
     muscles = pd.Index(sets[0].signals.muscles, name="muscle")
     table = pd.DataFrame(centroids.T, index=muscles, columns=[f"C{c + 1}" for c in range(len(order))])
     shown = pd.DataFrame({"silhouette": [scores[n] for n in tried]}, index=pd.Index(tried, name="clusters"))
-    return Clusters(members, table, shown.dropna())
+    return Clusters(members, table, shown)
 
 
 def _stacked(sets: Sequence[Synergies], method: str) -> np.ndarray:
@@ -106,9 +107,9 @@ def _labels(weights: np.ndarray, method: str, count: int, seed: int) -> np.ndarr
     return np.asarray(sk.AgglomerativeClustering(count, metric="cosine", linkage="average").fit_predict(weights))
 
 
-def _silhouette(weights: np.ndarray, labels: np.ndarray) -> float | None:
-    """Mean silhouette; None where it means nothing: one cluster, or one per synergy."""
+def _silhouette(weights: np.ndarray, labels: np.ndarray) -> float:
+    """Mean silhouette; -1, the worst there is, where it means nothing: one cluster, or one per synergy."""
     if not 2 <= labels.max() + 1 < len(weights):
-        return None
+        return -1.0
     metrics: Any = extra_module("sklearn.metrics", "analysis", PURPOSE)
     return float(metrics.silhouette_score(weights, labels, metric="cosine"))

@@ -94,7 +94,9 @@ def walks(
         rows = jax.tree.map(lambda values, kept=kept: values[:kept], done.done)
         states = (rows.qpos, rows.qvel, rows.activation)
         held = (kept - 1) / (done.frames - 1)
-        made.append(dataclasses.replace(_walk(task, done.name, done.body, *states, threads=threads), held=held))
+        made.append(
+            dataclasses.replace(walk_of_states(task, done.name, done.body, *states, threads=threads), held=held)
+        )
     return made
 
 
@@ -113,7 +115,7 @@ def walk_of_clip(task: Imitate, clip: Clip) -> Walk:
         raise UserError(
             f"clip {clip.name!r} knows no activations or no contacts; retarget it anew with `arnold retarget`"
         )
-    made = _walk(task, clip.name, body, clip.qpos, clip.qvel, clip.activation)
+    made = walk_of_states(task, clip.name, body, clip.qpos, clip.qvel, clip.activation)
     weight = float(body.model.body_mass.sum()) * abs(float(body.model.opt.gravity[2]))
     touching = {
         foot: clip.contact[:, [clip.contacts.index(site) for site in sites]].any(axis=1)
@@ -175,7 +177,7 @@ def _feet(task: Imitate) -> dict[str, list[str]]:
     return sites
 
 
-def _walk(
+def walk_of_states(
     task: Imitate,
     name: str,
     body: Body,
@@ -184,7 +186,20 @@ def _walk(
     activation: np.ndarray,
     threads: int | None = None,
 ) -> Walk:
-    """What follows from the states of a body, (T, nq), (T, nv) and (T, M)."""
+    """What follows from the states of a body, one per control step: forces under its feet, and moments of its muscles.
+
+    Args:
+        task: whose feet are felt.
+        name: of the walk.
+        body: of the task.
+        qpos: (T, nq).
+        qvel: (T, nv).
+        activation: (T, M).
+        threads: of the native back end.
+
+    Raises:
+        UserError: where the task has no two feet.
+    """
     physics = make_physics(body, "native", threads)
     act = np.zeros((len(qpos), body.model.na), np.float32)
     act[:, body.muscle_act] = activation

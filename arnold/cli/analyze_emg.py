@@ -88,7 +88,8 @@ class AnalyzeEmg:
         written = write_emg(folder, compared)
         kmh = sum(3.6 * (cycle.speed or 0.0) for cycle in cycles) / len(cycles)
         seconds = sum(cycle.duration for cycle in cycles) / len(cycles)
-        _show(compared, f"{len(cycles)} cycles of the {self.foot} foot, {kmh:.1f} km/h, {seconds:.2f} s each ({perturbation})")
+        walking = f"{len(cycles)} cycles of the {self.foot} foot, {kmh:.1f} km/h, {seconds:.2f} s each"
+        _show(compared, f"{walking}; muscles: {perturbation}")
         written += _kinematics(folder, averages, FEET[self.foot])
         return Done((*written, folder))
 
@@ -118,8 +119,8 @@ def _show(compared: EmgComparison, title: str) -> None:
     rows = []
     for muscle, row in compared.table.iterrows():
         figures = ("r", "human_pairwise", "human_leave_one_out", "p_bonferroni", "best_shift_percent", "kinesis")
-        rows.append([str(muscle), str(row["actuator"]), *(_shown(name, row[name]) for name in figures), str(row["note"])])
-    columns: Sequence[str] = ("muscle", "actuator", "r", "people: pairs", "leave one out", "p", "best shift", "KINESIS r", "")
+        rows.append([str(muscle), *(_shown(name, row[name]) for name in figures), str(row["note"])])
+    columns: Sequence[str] = ("muscle", "r", "people: pairs", "leave one out", "p", "best shift", "KINESIS r", "")
     show_table(columns, rows, title)
     for line in compared.lines():
         say(line)
@@ -155,5 +156,6 @@ def _kinematics(folder: Path, averages: Any, side: str) -> tuple[Path, ...]:
         [str(joint), _shown("r", row["r"]), f"{row['rmse']:.1f}", f"{row['range']:.0f}", f"{row['their_range']:.0f}"]
         for joint, row in tables[0].iterrows()
     ]
-    show_table(["joint", "r", "RMSE °", "range °", "a person's range °"], rows, "joint angles, beside Falisse et al. 2019")
+    columns = ["joint", "r", "RMSE °", "range °", "a person's range °"]
+    show_table(columns, rows, "joint angles, beside a person's (Falisse et al. 2019)")
     return tuple(written)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from arnold.cli.options import Names, PhysicsOptions
 from arnold.cli.output import Done, note, say, show_table
 from arnold.errors import UserError
+
+if TYPE_CHECKING:  # importing it imports JAX, which help and errors do not wait for
+    from arnold.analysis.inactivation import Basis
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +29,9 @@ class AnalyzeSubspace:
 
     episodes: int = 100
     """Episodes per task and number of components."""
+
+    ranks: Annotated[tuple[int, ...], tyro.conf.arg(metavar="[N ...]")] = ()
+    """How many components to keep; 0, 1, 2, ... where not given."""
 
     sampled: bool = False
     """Sample actions and project them, as the paper does, in place of taking their mean."""
@@ -62,18 +69,14 @@ class AnalyzeSubspace:
             environments,
             episodes=self.episodes,
             seed=self.seed,
+            ranks=self.ranks,
             deterministic=not self.sampled,
             note=note,
         )
         needed = rank_needed(table)
-        columns = ["task", "basis", "whole action", "rank for 90 % of it", "variance explained there", "rank for 95 % of "
-                   "variance", "solved there, of the whole action", "note"]  # fmt: skip
-        rows = []
-        for row in needed.itertuples():
-            cells = (row.whole, row.rank, row.explained, row.rank_95, row.solved_95)
-            shown = [_percent(cells[0]), _number(cells[1]), _percent(cells[2]), _number(cells[3]), _percent(cells[4])]
-            rows.append([row.task, row.basis, *shown, row.note])
-        show_table(columns, rows)
+        told = "rank for 90 % of it", "variance there", "rank for 95 % of variance", "solved there, of the whole"
+        columns = ["task", "basis", "whole action", *told, "note"]
+        show_table(columns, [_row(row) for row in needed.itertuples()])
         for task_name in dict.fromkeys(needed["task"]):
             fixed = _still(bases[task_name]["own"])
             if fixed:
@@ -87,19 +90,20 @@ class AnalyzeSubspace:
         return Done((curves, ranks, save_bases(folder / "bases.npz", bases), picture, folder))
 
 
-def _still(basis) -> list[str]:  # type: ignore[no-untyped-def]
+def _row(row: Any) -> list[str]:
+    shown = [_percent(row.whole), _number(row.rank), _percent(row.explained), _number(row.rank_95)]
+    return [row.task, row.basis, *shown, _percent(row.solved_95), row.note]
+
+
+def _still(basis: Basis) -> list[str]:
     """Muscles whose action no component moves."""
     moved = (basis.components != 0.0).any(axis=0)
     return [muscle for muscle, one in zip(basis.muscles, moved, strict=True) if not one]
 
 
-def _percent(share) -> str:  # type: ignore[no-untyped-def]
-    import pandas
-
-    return "" if pandas.isna(share) else f"{100 * share:.1f} %"
+def _percent(share: Any) -> str:
+    return f"{100 * share:.1f} %" if isinstance(share, float) else ""  # pandas' NA is no float
 
 
-def _number(count) -> str:  # type: ignore[no-untyped-def]
-    import pandas
-
-    return "" if pandas.isna(count) else str(count)
+def _number(count: Any) -> str:
+    return str(count) if isinstance(count, numbers.Integral) else ""

@@ -43,8 +43,8 @@ class Evaluate:
     """Of starts and goals, the same for policy and expert, and of sampled actions."""
 
     perturb: Pairs = ()
-    """What is wrong with the muscles, such as weakness=0.5 delay=0.05 noise=0.1 fatigue=0.3 muscles=tibant_*,soleus_*:
-    shares of force lost and of motor units tired, s, and noise as a share of the excitation; the intact body beside it."""
+    """What is wrong with the muscles, beside the intact body: weakness=0.5 (share of force lost), fatigue=0.3 (share of
+    motor units tired at first), delay=0.05 (s), noise=0.1 (share of the excitation), muscles=tibant_*,soleus_l."""
 
     experts: Pairs = ()
     """Experts to compare with, TASK=POLICY; for a generalist the zoo's own where not given."""

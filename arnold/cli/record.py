@@ -44,6 +44,7 @@ class Record:
         """Record, and say how large the file is."""
         from arnold.episodes import policy_agent
         from arnold.recording import policy_latents, record
+        from arnold.recording_file import require_new
         from arnold.saved_policy import load
         from arnold.tasks import Environment, task
 
@@ -51,6 +52,7 @@ class Record:
         environment = Environment(task(self._task(saved.tasks)), self.physics.backend, self.physics.threads)
         name = environment.task.name
         out = (self.out or Path("runs") / "recordings" / f"{Path(self.policy).name}-{name}.h5").absolute()
+        require_new(out)
         act = policy_agent(saved.policy, environment, deterministic=not self.sampled)
         latents = policy_latents(saved.policy, environment) if self.latents else None
         note(f"{name}: compiling, then {self.episodes} episodes of {environment.task.horizon} control steps")

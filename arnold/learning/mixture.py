@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from arnold.errors import UserError
 from arnold.tasks import Environment, Task, task
+from arnold.tasks.imitate import Imitate
 from arnold.vocab import TokenTable
 
 
@@ -24,19 +26,29 @@ class Mixture:
 
     shares: tuple[tuple[str, int], ...]
     horizon: int = 0  # control steps per episode in place of the tasks' own, where it is not 0
+    clips: tuple[str, ...] = ()  # to imitate in place of the tasks' own, where there are any
+    held_out: tuple[str, ...] = ()  # of those, not to be drawn
 
     @classmethod
-    def of(cls, shares: Mapping[str, int], horizon: int = 0) -> Mixture:
+    def of(
+        cls,
+        shares: Mapping[str, int],
+        horizon: int = 0,
+        clips: tuple[str, ...] = (),
+        held_out: tuple[str, ...] = (),
+    ) -> Mixture:
         """A mixture from task names (or task files) and their numbers of environments.
 
         Args:
             shares: environments by task.
             horizon: control steps per episode in place of the tasks' own, where it is not 0; reaching it truncates, as
                 theirs does.
+            clips: for imitation tasks, clips in place of their own, where there are any.
+            held_out: names of those clips, or of subjects, that no episode is drawn from.
 
         Raises:
-            UserError: for an empty mixture, an unknown task, a task named twice, a number of environments below 1, or
-                a horizon below 0.
+            UserError: for an empty mixture, an unknown task, a task named twice, a number of environments below 1, a
+                horizon below 0, or clips for a task that imitates none.
         """
         if horizon < 0:
             raise UserError(f"horizon is {horizon!r}; control steps are accepted, or 0 for the task's own horizon")
@@ -54,15 +66,18 @@ class Mixture:
                 raise UserError(
                     f"the mixture gives task {name!r} {environments!r} environments; at least 1 is accepted"
                 )
-        return cls(tuple(shares.items()), horizon)
+            if clips and not isinstance(task(name), Imitate):
+                raise UserError(f"clips were given for task {name!r}, which imitates none; leave them out")
+        return cls(tuple(shares.items()), horizon, clips, held_out)
 
     @property
     def tasks(self) -> tuple[Task, ...]:
         """The tasks, in order."""
         tasks = tuple(task(name) for name, _ in self.shares)
-        if not self.horizon:
-            return tasks
-        return tuple(dataclasses.replace(t, horizon=self.horizon) for t in tasks)
+        changed: dict[str, Any] = {"horizon": self.horizon} if self.horizon else {}
+        if self.clips:
+            changed |= {"clips": self.clips, "held_out": self.held_out}
+        return tuple(dataclasses.replace(t, **changed) for t in tasks)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,301 @@
+"""Muscle synergies: planted ones are found again, a published package's too, and what cannot be had is said."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+from shared_data import SHARED, needs
+
+from arnold.analysis.muscle_signals import MuscleSignals, muscle_signals, pooled
+from arnold.analysis.subspaces import captured_variance, principal_angles, similarity
+from arnold.analysis.synergies import bootstrap, cross_validated, extract, matched, over_cycle
+from arnold.analysis.synergy_clusters import cluster
+from arnold.analysis.synergy_number import curve, line_begins, number_of_synergies
+from arnold.analysis.synergy_pictures import draw_number, draw_synergies
+from arnold.errors import UserError
+
+pytest.importorskip("sklearn", reason="needs the extra analysis")
+xarray = pytest.importorskip("xarray", reason="needs the extra analysis")
+
+pytestmark = pytest.mark.unit
+
+MUSCLES, PLANTED, TRIALS, STEPS = 12, 3, 4, 60
+SANTUZ = "derived/santuz_emg_synergies.npz"
+
+
+def weights(seed: int = 0) -> np.ndarray:
+    """Planted synergies (M, n): each has muscles of its own and some that it shares."""
+    random = np.random.default_rng(seed)
+    planted = random.uniform(0.0, 0.4, (MUSCLES, PLANTED))
+    for s in range(PLANTED):
+        planted[s::PLANTED, s] += 1.0
+    return planted / np.linalg.norm(planted, axis=0)
+
+
+def bursts(seed: int = 0) -> np.ndarray:
+    """Coefficients (S, n): a burst per cycle and synergy, each cycle a little different."""
+    random = np.random.default_rng(seed)
+    phase = np.linspace(0.0, 1.0, STEPS, endpoint=False)
+    cycles = [
+        [
+            random.uniform(0.8, 1.2) * np.exp(5.0 * np.cos(2.0 * np.pi * (phase - at - random.normal(0, 0.02))) - 5.0)
+            for at in (0.15, 0.5, 0.8)
+        ]
+        for _ in range(TRIALS)
+    ]
+    return np.concatenate(np.swapaxes(cycles, 1, 2))
+
+
+def planted(name: str = "planted", seed: int = 0, of: np.ndarray | None = None, noise: float = 0.02) -> MuscleSignals:
+    """Signals of planted synergies, with noise, rectified."""
+    made = bursts(seed) @ (weights() if of is None else of).T
+    made += noise * np.random.default_rng(seed).normal(size=made.shape)
+    names = tuple(f"m{m}" for m in range(MUSCLES))
+    trial = np.repeat(np.arange(TRIALS), STEPS)
+    return MuscleSignals(name, names, np.maximum(made, 0.0), trial, ("hip", "thigh", "shank") * (MUSCLES // 3))
+
+
+def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Of the best pairs of columns of norm 1."""
+    each = one.T @ other
+    return each[linear_sum_assignment(-each)]
+
+
+# ---- what was planted -----------------------------------------------------------------------------------------------
+
+
+def test_nmf_finds_the_planted_synergies_again():
+    found = extract(planted(), PLANTED)
+    assert cosines(weights(), found.weights).min() > 0.98
+    assert found.converged
+    np.testing.assert_allclose(np.linalg.norm(found.weights, axis=0), 1.0)
+    carried = np.square(found.coefficients).sum(axis=0)
+    assert (np.diff(carried) <= 0.0).all(), "synergies come in the order of what they carry"
+
+
+def test_pca_spans_the_planted_synergies():
+    found = extract(planted(noise=0.0), PLANTED, "pca")
+    assert principal_angles(found.weights, weights()).max() < 2.0
+    assert found.vaf == pytest.approx(1.0)
+    assert found.vaf == pytest.approx(found.r2)
+
+
+def test_variance_accounted_for_is_of_the_definition():
+    """By hand, from the reconstruction: uncentred for nmf, around the mean for R²."""
+    found = extract(planted(), 2)
+    values, error = found.signals.values, found.signals.values - found.coefficients @ found.weights.T
+    table = found.vaf_table()
+    assert table.loc["all", "vaf"] == pytest.approx(1 - (error**2).sum() / (values**2).sum())
+    assert table.loc["m4", "vaf"] == pytest.approx(1 - (error[:, 4] ** 2).sum() / (values[:, 4] ** 2).sum())
+    around = values - values.mean(axis=0)
+    assert table.loc["all", "r2"] == pytest.approx(1 - (error**2).sum() / (around**2).sum())
+    assert table.loc["m4", "r2"] == pytest.approx(1 - (error[:, 4] ** 2).sum() / (around[:, 4] ** 2).sum())
+
+
+def test_every_criterion_finds_the_planted_number():
+    signals = planted()
+    found = curve(signals, counts=range(1, 7), restarts=0)
+    numbers = number_of_synergies(signals, found)
+    assert numbers["number"].tolist() == [PLANTED] * 4, numbers
+    assert found["held_out_r2"].iloc[PLANTED - 1] > 0.95
+    numbers = number_of_synergies(signals, curve(signals, "pca"))["number"]
+    for criterion in ("VAF 0.90", "mean of VAF 0.85 and 0.95", "broken stick", "parallel analysis"):
+        assert numbers[criterion] == PLANTED, numbers
+
+
+def test_a_criterion_that_nothing_meets_says_so_and_is_no_number():
+    random = np.random.default_rng(0)
+    noise = dataclasses.replace(planted(), values=random.uniform(size=(TRIALS * STEPS, MUSCLES)))
+    numbers = number_of_synergies(noise, curve(noise, counts=(1, 2), folds=0, restarts=0))
+    assert numbers["number"].isna().all()
+    assert (numbers["note"] != "").all()
+    assert numbers["note"]["line through held-out R²"] == "the curve was not cross-validated (folds=0)"
+
+
+def test_a_line_begins_where_a_curve_bends():
+    bent = np.concatenate([[0.3, 0.6], 0.8 + 0.02 * np.arange(5)])
+    assert line_begins(bent) == 3
+    assert line_begins(np.array([0.0, 0.5, 0.6])) is None, "two points always lie on a line"
+
+
+def test_held_out_trials_are_said_worse_by_too_few_synergies():
+    scores = cross_validated(planted(), (1, PLANTED))
+    assert scores.loc[PLANTED, "r2"] > scores.loc[1, "r2"] + 0.3
+    one = dataclasses.replace(planted(), trial=np.zeros(TRIALS * STEPS, int))
+    assert cross_validated(one, (PLANTED,)).loc[PLANTED, "r2"] > 0.9, "one trial is cut into pieces"
+
+
+def test_synergies_of_other_trials_are_the_same_and_the_bootstrap_knows():
+    one, other = extract(planted(seed=1), PLANTED), extract(planted(seed=2), PLANTED)
+    assert matched(one, other)["cosine"].min() > 0.97
+    sure, ends = bootstrap(one, draws=10)
+    assert sure["cosine_low"].min() > 0.97
+    inside = (ends.low.values <= one.weights + 1e-3) & (one.weights - 1e-3 <= ends.high.values)
+    assert inside.mean() > 0.9
+
+
+def test_coefficients_over_the_cycle_peak_where_they_were_planted():
+    found = extract(planted(), PLANTED)
+    cycle = over_cycle(found, 101)
+    assert dict(cycle.sizes) == {"cycle": TRIALS, "phase": 101, "synergy": PLANTED}
+    order = linear_sum_assignment(-(weights().T @ found.weights))[1]
+    peaks = cycle.mean("cycle").values.argmax(axis=0)[order]
+    np.testing.assert_allclose(peaks, [15, 50, 80], atol=5)
+    halves = over_cycle(found, 11, cycles=[(0, 30), (30, 60)])
+    np.testing.assert_allclose(halves[1, 0].values, found.coefficients[30])
+
+
+# ---- between tasks --------------------------------------------------------------------------------------------------
+
+
+def test_subspaces_of_one_body_compare():
+    other = np.eye(MUSCLES)[:, :PLANTED]
+    sets = [extract(planted("walk"), PLANTED), extract(planted("run", 1), PLANTED)]
+    sets.append(extract(planted("reach", of=other), PLANTED))
+    table = similarity(sets, draws=20).set_index(["of", "by"])
+    assert table.loc[("walk", "run"), "relative"] > 0.95
+    assert table.loc[("walk", "run"), "mean_angle"] < 10.0
+    assert table.loc[("walk", "reach"), "relative"] < 0.6
+    assert table["chance_angle"].between(40.0, 80.0).all()
+
+
+def test_captured_variance_is_that_of_the_projection():
+    values = np.array([[3.0, 0.0], [-3.0, 0.0], [0.0, 4.0], [0.0, -4.0]])
+    assert captured_variance(values, np.array([[2.0], [0.0]])) == pytest.approx(18 / 50)
+    assert captured_variance(values, np.array([[2.0, 4.0], [0.0, 0.0]])) == pytest.approx(18 / 50)
+
+
+@pytest.mark.parametrize("method", ["hierarchical", "kmeans"])
+def test_clusters_find_what_tasks_share(method):
+    """Two tasks share all synergies; a third has others."""
+    other = np.roll(np.eye(MUSCLES)[:, :PLANTED], 1, axis=0)
+    sets = [extract(planted("a", 1), PLANTED), extract(planted("b", 2), PLANTED)]
+    sets.append(extract(planted("c", of=other), PLANTED))
+    found = cluster(sets, method)
+    assert found.scores["silhouette"].idxmax() == 2 * PLANTED
+    assert sorted(found.shared["sets"]) == [1, 1, 1, 2, 2, 2]
+    both = found.members[found.members["set"].isin(["a", "b"])]
+    assert both.groupby("cluster")["set"].nunique().eq(2).all()
+    assert found.members["cosine"].min() > 0.95
+    assert cosines(weights(), found.centroids.to_numpy()).min() > 0.97
+
+
+def test_pooling_takes_as_many_samples_of_each_task():
+    short = planted("short").of_trials([0])
+    both = pooled([planted("long"), short])
+    assert len(both.values) == 2 * STEPS
+    assert len(both.trials) == TRIALS + 1
+    with pytest.raises(UserError, match=r"differ in muscles \(m0\).*pool tasks of one body"):
+        pooled([short, short.of([f"m{m}" for m in range(1, MUSCLES)])])
+
+
+# ---- bad input ------------------------------------------------------------------------------------------------------
+
+
+def test_a_silent_muscle_is_left_out_and_named():
+    signals = planted()
+    signals.values[:, 5] = 0.02
+    assert signals.silent == ("m5",)
+    for method in ("nmf", "pca"):
+        found = extract(signals, PLANTED, method)
+        assert (found.weights[5] == 0.0).all()
+        table = found.vaf_table()
+        assert "m5" not in table.index
+        assert table.attrs["silent_muscles"] == ["m5"]
+        assert np.isfinite(table.to_numpy()).all()
+    assert found.reconstruction[:, 5] == pytest.approx(0.02), "pca: it stays at its mean"
+    assert curve(signals, "pca").notna().all(axis=None)
+    with pytest.raises(UserError, match=r"240 samples of 11 active muscles, 1 more are silent; 1 to 11 are accepted"):
+        extract(signals, 12)
+    signals.values[:] = 0.0
+    with pytest.raises(UserError, match="all 12 muscles are silent"):
+        extract(signals, 1)
+
+
+def test_fewer_samples_than_synergies_are_refused():
+    few = dataclasses.replace(planted(), values=planted().values[20:24], trial=np.zeros(4, int))
+    with pytest.raises(UserError, match="5 synergies were asked for of 'planted', which has 4 samples"):
+        extract(few, 5)
+    with pytest.raises(UserError, match="has 1 samples; at least 2"):
+        few.of_trials([0]).thinned(1)
+    with pytest.raises(UserError, match="has 1 trial; a bootstrap draws among at least 2"):
+        bootstrap(extract(few, 2), 2)
+
+
+def test_what_is_no_number_or_negative_is_named():
+    signals = planted()
+    broken = signals.values.copy()
+    broken[7, 3] = np.nan
+    with pytest.raises(UserError, match=r"activation of 1 muscles is not a number in places \(m3\)"):
+        dataclasses.replace(signals, values=broken)
+    signals.values[3, 2] = -0.5
+    with pytest.raises(UserError, match=r"activation of 'm2' is -0.5 in 'planted'; nmf accepts nothing below 0"):
+        extract(signals, 2)
+    with pytest.raises(UserError, match="unknown method 'nfm' of synergies; did you mean 'nmf'"):
+        extract(signals, 2, "nfm")
+    with pytest.raises(UserError, match="principal components have no sign"):
+        cluster([extract(signals, 2, "pca")])
+
+
+def test_a_missing_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.decomposition", None)
+    with pytest.raises(UserError, match=r"muscle synergies: the package sklearn is missing .*extra `analysis`"):
+        extract(planted(), 2)
+
+
+# ---- recordings, pictures -------------------------------------------------------------------------------------------
+
+
+def test_signals_of_a_recording_are_those_while_episodes_run():
+    running = np.array([[True, True, True], [True, False, False], [True, True, False]])
+    force = np.where(running[..., None], -np.arange(18.0).reshape(3, 3, 2), np.nan)
+    axes = ("episode", "time", "muscle")
+    coordinates = {"episode": [0, 1, 2], "muscle": ["a", "b"], "segment": ("muscle", ["hip", "thigh"])}
+    recording = xarray.Dataset(
+        {"muscle_force": (axes, force), "running": (axes[:2], running)}, coordinates, {"task": "t"}
+    )
+    signals = muscle_signals(recording, "muscle_force")
+    np.testing.assert_array_equal(signals.values[:, 0], [0.0, 2.0, 4.0, 6.0, 12.0, 14.0])
+    assert signals.trial.tolist() == [0, 0, 0, 1, 2, 2]
+    assert (signals.name, signals.groups) == ("t", ("hip", "thigh"))
+    with pytest.raises(UserError, match="no signal 'force' of muscles; did you mean 'muscle_force'"):
+        muscle_signals(recording, "force")
+
+
+def test_pictures_are_drawn(tmp_path):
+    signals = planted()
+    signals.values[:, 5] = 0.0
+    found = extract(signals, PLANTED)
+    pictures = [
+        draw_synergies(tmp_path / "synergies.png", found, over_cycle(found)),
+        draw_number(tmp_path / "number.png", {"a": curve(signals, counts=(1, 2), restarts=0)}),
+    ]
+    for picture in pictures:
+        assert picture.read_bytes()[:4] == b"\x89PNG"
+
+
+# ---- a published package --------------------------------------------------------------------------------------------
+
+
+@needs(SANTUZ)
+def test_a_published_packages_synergies_of_human_walking_are_found_again():
+    """musclesyneRgies (Santuz 2022): 13 leg muscles of 15 people, filtered and averaged over cycles; its own nmf, and
+    its own choice of their number, among at most 10 (13 muscles less a quarter)."""
+    with np.load(SHARED / SANTUZ) as data:
+        trials = [(str(t), *(data[f"{k}_{t}"].astype(float) for k in "VM")) for t in data["syn_trials"]]
+    alike, numbers = [], []
+    for name, emg, published in trials:
+        names = tuple(f"m{m}" for m in range(len(emg)))
+        signals = MuscleSignals(name, names, emg.T.copy(), np.zeros(emg.shape[1], int), signal="EMG")
+        found = extract(signals, published.shape[1], restarts=2)
+        alike += cosines(published / np.linalg.norm(published, axis=0), found.weights).tolist()
+        tried = curve(signals, counts=range(1, 11), folds=0, restarts=0)
+        numbers.append(line_begins(tried["r2"].to_numpy()) == published.shape[1])
+    assert len(alike) == 75
+    assert min(alike) > 0.95
+    assert np.median(alike) > 0.99
+    assert sum(numbers) >= 14, "of 15; one lies at the criterion's edge"
