@@ -16,11 +16,14 @@ from typing import Any
 _HOME = {
     "ActionMap": "arnold.embodiments",
     "Body": "arnold.embodiments",
+    "Clip": "arnold.motion",
     "Channel": "arnold.tasks",
     "Embodiment": "arnold.embodiments",
     "EntityGroup": "arnold.vocab",
     "EnvState": "arnold.tasks",
     "Environment": "arnold.tasks",
+    "Imitate": "arnold.tasks",
+    "Motion": "arnold.motion",
     "Outcome": "arnold.tasks",
     "Pose": "arnold.tasks",
     "Reach": "arnold.tasks",
@@ -36,9 +39,12 @@ _HOME = {
     "list_embodiments": "arnold.embodiments",
     "list_tasks": "arnold.tasks",
     "list_zoo": "arnold.checkpoints",
+    "load_recording": "arnold.recording_file",
     "load_task_file": "arnold.tasks",
     "register_embodiment": "arnold.embodiments",
+    "read_motion": "arnold.motion.readers",
     "register_task": "arnold.tasks",
+    "retarget": "arnold.motion.retargeting",
     "task": "arnold.tasks",
 }
 

@@ -2,6 +2,7 @@
 
 from arnold.tasks.check import TaskReport, check_task
 from arnold.tasks.environment import LAGS, Environment, EnvState, Tally
+from arnold.tasks.imitate import Imitate
 from arnold.tasks.pose import Pose
 from arnold.tasks.reach import Reach
 from arnold.tasks.registry import list_tasks, load_task_file, register_task, task
@@ -21,6 +22,7 @@ __all__ = [
     "Channel",
     "EnvState",
     "Environment",
+    "Imitate",
     "Outcome",
     "Pose",
     "Reach",

@@ -56,8 +56,9 @@ class Imitate(Task):
     and d the mean over bodies and axes of: ``position`` e of place, squared, in the world; ``velocity`` e of linear
     velocity, squared; ``relative_position``, ``relative_velocity``, ``relative_orientation``, ``relative_turning`` the
     same seen from the first tracked body; ``joint_position``, ``joint_velocity`` of joints, squared; ``root_position``,
-    ``root_velocity`` of the first tracked body (linear and angular), squared; ``root_orientation`` its squared angle; ``upright`` the squared angle between the
-    root's vertical and the world's; ``energy`` ||u||_1 + ||u||_2 of the excitations u.
+    ``root_velocity`` of the first tracked body (linear and angular), squared; ``root_orientation`` its squared angle;
+    ``upright`` the squared angle between the root's vertical and the world's; ``energy`` ||u||_1 + ||u||_2 of the
+    excitations u.
 
     An episode fails where the body is too far from the clip (the limits below), ends at the clip's last frame, and
     begins anywhere in a clip (`anywhere`) or at its first frame, with the clip's velocities and activations. Clips that

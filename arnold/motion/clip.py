@@ -182,7 +182,7 @@ class Clip:
 
 
 def velocities(model: mujoco.MjModel, qpos: np.ndarray, rate: float) -> np.ndarray:
-    """Velocities (T, nv) float32 of a motion qpos (T, nq): central differences in MuJoCo's sense, one-sided at the ends.
+    """Velocities (T, nv) float32 of a motion qpos (T, nq): central differences, one-sided at the ends.
 
     Args:
         model: of the body.
