@@ -315,6 +315,16 @@ FINETUNINGS: dict[str, FinetuneRecipe] = {
 }
 """By recipe. One that begins where another ended starts from that one's newest run, under ``runs/``."""
 
+# One policy for three bodies that move in three ways: a hand that reaches, two arms and two legs that follow people.
+DISTILLATIONS["bodies"] = DistillRecipe(
+    mixture=(
+        *((f"hand_{digit}_reach", 16) for digit in ("thumb", "index", "middle", "ring", "little")),
+        ("imitate_reaching", 48),
+        ("imitate_walking", 48),
+    ),
+    steps=600_000,
+)
+
 _HELD_OUT = ("pen_reorient", "die_reorient", "hand_middle_reach", "hand_little_reach")
 
 STAGED: dict[str, LoopRecipe | TransferRecipe] = {

@@ -11,9 +11,10 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from arnold.embodiments.musclemimic import FULLBODY_SITES
 from arnold.tasks.baoding import Baoding
 from arnold.tasks.follow import FASTEST, FollowPoint
-from arnold.tasks.imitate import Imitate
+from arnold.tasks.imitate import MUSCLEMIMIC_SHARPNESS, MUSCLEMIMIC_WEIGHTS, Imitate
 from arnold.tasks.pose import MYOSUITE_POSE_WEIGHTS, Pose
 from arnold.tasks.reach import MYOSUITE_REACH_WEIGHTS, Reach
 from arnold.tasks.relocate import Relocate
@@ -258,6 +259,27 @@ IMITATE_REACHING = Imitate(
     solved_within=0.05,
     summary="follow reaches of both hands with 64 muscles (MuscleMimic)",
 )
+IMITATE_FULLBODY = Imitate(
+    name="imitate_fullbody",
+    body="musclemimic_fullbody_nofingers",
+    clips=("walk", "walk_slow"),
+    tracked=tuple(FULLBODY_SITES.values()),
+    root="root",
+    forward=(0.0, -1.0, 0.0),
+    feet=(
+        ("r_foot_touch", "right", "foot"),
+        ("r_toes_touch", "right", "toes"),
+        ("l_foot_touch", "left", "foot"),
+        ("l_toes_touch", "left", "toes"),
+    ),
+    lookahead=(1, 10, 30),
+    weights=MUSCLEMIMIC_WEIGHTS,
+    sharpness=MUSCLEMIMIC_SHARPNESS,
+    horizon=500,
+    relative_within=0.3,
+    root_within=0.5,
+    summary="follow walking clips with the whole body's 354 muscles (MuscleMimic)",
+)
 # joint: rad (m for translations) of both legs: knees bent a little, soles flat, weight 3 cm ahead of the ankles; what
 # follows the knee is where the model's couplings put it (the reference's first posture is up to 16 degrees off them)
 _AT_EASE = {
@@ -350,6 +372,7 @@ SHIPPED_TASKS = (
     WALK_PRACTICE,
     IMITATE_WALKING,
     IMITATE_REACHING,
+    IMITATE_FULLBODY,
     *FOLLOWING,
 )
 _NOT_ARNOLDS = (

@@ -12,7 +12,7 @@ import pytest
 
 from arnold.embodiments import embodiment
 from arnold.errors import UserError
-from arnold.motion import Clip, velocities
+from arnold.motion import Clip, library, velocities
 from arnold.motion.activations import static_activations
 from arnold.motion.cycles import RUNNING, WALKING, gait
 from arnold.motion.library import MADE, clips_of
@@ -220,3 +220,24 @@ def test_activations_need_muscles_alone() -> None:
     )
     with pytest.raises(UserError, match="muscles alone"):
         static_activations(model, elbow_clip())
+
+
+# ---- clips that are kept --------------------------------------------------------------------------------------------
+
+
+def test_a_clip_made_by_code_is_kept_and_a_damaged_one_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    body = dataclasses.replace(embodiment("kinesis_legs"), summary="of this test")  # not the process's own copy
+    library._made.cache_clear()
+    made = library._made("walk_slow", body)
+    (kept,) = library.cache_folder().glob("kinesis_legs-walk_slow-*.npz")
+    monkeypatch.setattr("arnold.motion.retargeting.retarget", None)
+    library._made.cache_clear()
+    np.testing.assert_array_equal(library._made("walk_slow", body).qpos, made.qpos)
+    kept.write_bytes(kept.read_bytes()[:100])
+    library._made.cache_clear()
+    with pytest.raises(TypeError):  # it is made anew, by what this test has taken away
+        library._made("walk_slow", body)
+    library._made.cache_clear()

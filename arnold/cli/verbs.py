@@ -21,6 +21,7 @@ from arnold.cli.record import Record
 from arnold.cli.replay import Replay
 from arnold.cli.retarget import Retarget
 from arnold.cli.train import Train
+from arnold.cli.video import Video
 
 
 class Command(Protocol):
@@ -46,6 +47,7 @@ VERBS: dict[str, type[Command]] = {
     "analyze emg": AnalyzeEmg,
     "analyze subspace": AnalyzeSubspace,
     "bench": Bench,
+    "video": Video,
     "replay": Replay,
     "retarget": Retarget,
 }

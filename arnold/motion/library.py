@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+import hashlib
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -62,6 +65,28 @@ def clips_of(names: Sequence[str], body: Embodiment) -> tuple[Clip, ...]:
 
 @functools.lru_cache(maxsize=64)
 def _made(name: str, body: Embodiment) -> Clip:
+    """A clip made by code; kept in the user's cache, for retargeting takes seconds."""
     from arnold.motion.retargeting import retarget
 
-    return dataclasses.replace(retarget(MADE[name](), body), name=name)
+    kept = cache_folder() / f"{body.name}-{name}-{_edition(body)}.npz"
+    if kept.is_file():
+        with contextlib.suppress(UserError):  # a damaged one is made anew
+            return Clip.load(kept)
+    clip = dataclasses.replace(retarget(MADE[name](), body), name=name)
+    with contextlib.suppress(UserError, OSError):  # where nothing can be kept, it is made each time
+        clip.save(kept)
+    return clip
+
+
+def cache_folder() -> Path:
+    """Where clips made by code are kept: XDG's cache folder, ``~/.cache`` by default."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "arnold" / "clips"
+
+
+@functools.lru_cache(maxsize=16)
+def _edition(body: Embodiment) -> str:
+    """Twelve hex digits that change with the body and with the code that makes clips."""
+    said = hashlib.sha256(body.compile().fingerprint.encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        said.update(source.read_bytes())
+    return said.hexdigest()[:12]
