@@ -32,7 +32,7 @@ from arnold.tasks.walk import WalkToPoint
 
 SILENT, ACTIVE = np.array([0.12, 0.32, 0.90]), np.array([0.90, 0.08, 0.08])  # RGB of a muscle with activation 0, and 1
 TARGET = np.array([0.10, 0.65, 0.25])  # RGB of a target's marker
-MARKER_SHARE = 0.018  # radius of a marker, as a share of the body's size
+MARKER_SHARE = 0.025  # radius of a marker, as a share of the body's size
 _WRAPPED = (int(mujoco.mjtWrap.mjWRAP_SPHERE), int(mujoco.mjtWrap.mjWRAP_CYLINDER))
 FRAMES_PER_SECOND = 30
 SHOWN = 6  # muscles that are plotted where none are chosen
@@ -133,12 +133,12 @@ def watch(environment: Environment, act: Act, params: Any, seed: int = 0, second
 
     def step(state: EnvState, key: jax.Array) -> tuple[EnvState, Any]:
         action = act(params, state.observation[None], key)[0]
-        after = _one_step(environment, state, action)
+        after = proceed(environment, state, action)
         return after, (look(environment, state), after.done)
 
     def episode(key: jax.Array) -> Any:
         reset_key, action_key = jax.random.split(key)
-        return jax.lax.scan(step, _one_reset(environment, reset_key), jax.random.split(action_key, steps))[1]
+        return jax.lax.scan(step, begin(environment, reset_key), jax.random.split(action_key, steps))[1]
 
     frames, done = jax.tree.map(np.asarray, jax.jit(episode)(jax.random.key(seed)))
     last = steps if seconds is not None or not done.any() else int(done.argmax()) + 1
@@ -147,12 +147,13 @@ def watch(environment: Environment, act: Act, params: Any, seed: int = 0, second
     return Seen(environment.task.name, stride * body.control_dt, **kept)
 
 
-def _one_reset(environment: Environment, key: jax.Array) -> EnvState:
-    """The back ends step batches."""
+def begin(environment: Environment, key: jax.Array) -> EnvState:
+    """The first state of one environment; the back ends step batches."""
     return jax.tree.map(lambda x: x[0], jax.vmap(environment.reset)(key[None]))
 
 
-def _one_step(environment: Environment, state: EnvState, action: jax.Array) -> EnvState:
+def proceed(environment: Environment, state: EnvState, action: jax.Array) -> EnvState:
+    """The next state of one environment under an action (M,)."""
     batch = jax.tree.map(lambda x: x[None], (state, action))
     return jax.tree.map(lambda x: x[0], jax.vmap(environment.step)(*batch))
 
@@ -196,9 +197,7 @@ class Stage:
 
     def play(self, seen: Seen) -> Iterator[int]:
         """Show each frame, and say its number."""
-        for frame, (qpos, activation, changes) in enumerate(
-            zip(seen.qpos, seen.activation, seen.changes, strict=True)
-        ):
+        for frame, (qpos, activation, changes) in enumerate(zip(seen.qpos, seen.activation, seen.changes, strict=True)):
             self.show(qpos, activation, changes)
             yield frame
 

@@ -46,9 +46,7 @@ class Shape:
     colour: tuple[float, ...]
 
 
-def write_replay(
-    path: str | Path, body: Body, seen: Seen, muscles: Sequence[str] = (), title: str = ""
-) -> Path:
+def write_replay(path: str | Path, body: Body, seen: Seen, muscles: Sequence[str] = (), title: str = "") -> Path:
     """Write a page that plays what was seen.
 
     Args:
@@ -123,17 +121,17 @@ def _shapes(model: mujoco.MjModel, size: float) -> list[Shape]:
         scenery = model.geom_bodyid[geom] == 0 and model.geom_aabb[geom, 3:].max() > size
         if model.geom_group[geom] >= VISIBLE_GROUPS or rgba[3] == 0.0 or scenery:
             continue
-        kind, size = mujoco.mjtGeom(int(model.geom_type[geom])).name[7:], model.geom_size[geom]
+        kind, half = mujoco.mjtGeom(int(model.geom_type[geom])).name[7:], model.geom_size[geom]
         colour = tuple(float(part) for part in rgba[:3])
-        upright = np.array([0.0, 0.0, size[1]])
+        upright = np.array([0.0, 0.0, half[1]])
         if kind == "SPHERE":
-            shapes.append(Shape("sphere", geom, np.zeros((1, 3)), float(size[0]), colour))
+            shapes.append(Shape("sphere", geom, np.zeros((1, 3)), float(half[0]), colour))
         elif kind in ("CAPSULE", "CYLINDER"):
-            shapes.append(Shape("capsule", geom, np.array([-upright, upright]), float(size[0]), colour))
+            shapes.append(Shape("capsule", geom, np.array([-upright, upright]), float(half[0]), colour))
         elif kind == "BOX":
-            shapes.append(Shape("box", geom, _BOX * size, 0.0, colour))
+            shapes.append(Shape("box", geom, _BOX * half, 0.0, colour))
         elif kind == "ELLIPSOID":
-            shapes.append(_along_its_longest_side(geom, np.zeros(3), size, 1.0, colour))
+            shapes.append(_along_its_longest_side(geom, np.zeros(3), half, 1.0, colour))
         elif kind == "MESH":
             box = model.geom_aabb[geom]
             shapes.append(_along_its_longest_side(geom, box[:3], box[3:], SLENDER, BONE))

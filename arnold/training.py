@@ -152,8 +152,8 @@ def _about(recipe: Recipe) -> dict[str, Any]:
 
 def _prepare_expert(recipe: ExpertRecipe, backend: str, threads: int | None) -> Prepared:
     mixture = Mixture.of({recipe.task: recipe.environments}, recipe.horizon, recipe.clips, recipe.held_out)
-    goal = mixture.tasks[0]
-    environment = Environment(goal, backend, threads)
+    goal = task(recipe.task)
+    environment = Environment(mixture.tasks[0], backend, threads)
     policy = MlpActorCritic(environment.observation_table, environment.action_table, recipe.network)
     iterations = _iterations(recipe.steps, recipe.learner.rollout_steps, recipe.environments)
     if recipe.teacher not in ("", *TEACHERS):

@@ -82,6 +82,8 @@ def pictures(body: Body, seen: Seen, size: tuple[int, int] = (640, 480)) -> Gene
     extents = [stage.extent() for _ in stage.play(seen)]
     focus = camera_path(np.array([middle for middle, _ in extents]), seen.seconds)
     reach = max(size for _, size in extents)
+    light = stage.model.vis.headlight  # some scenes have no light of their own
+    light.ambient, light.diffuse = np.maximum(light.ambient, 0.3), np.maximum(light.diffuse, 0.5)
     camera = mujoco.MjvCamera()
     camera.azimuth, camera.elevation = AZIMUTH, ELEVATION
     camera.distance = ROOM * reach / float(np.sin(np.radians(stage.model.vis.global_.fovy / 2.0)))
@@ -143,9 +145,7 @@ def _drawing(model: mujoco.MjModel, size: tuple[int, int]) -> Iterator[Any]:
         options, window = mujoco.MjvOption(), mujoco.MjrRect(0, 0, width, height)
         everything = int(mujoco.mjtCatBit.mjCAT_ALL)
 
-        def draw(
-            data: mujoco.MjData, camera: mujoco.MjvCamera, targets: np.ndarray, radius: float
-        ) -> np.ndarray:
+        def draw(data: mujoco.MjData, camera: mujoco.MjvCamera, targets: np.ndarray, radius: float) -> np.ndarray:
             mujoco.mjv_updateScene(model, data, options, None, camera, everything, scene)
             for place in targets:
                 sphere, scene.ngeom = scene.geoms[scene.ngeom], scene.ngeom + 1
@@ -155,13 +155,13 @@ def _drawing(model: mujoco.MjModel, size: tuple[int, int]) -> Iterator[Any]:
                     np.full(3, radius),
                     place.astype(float),
                     np.eye(3).ravel(),
-                    np.array([*TARGET, 0.8], np.float32),
+                    np.array([*TARGET, 1.0], np.float32),
                 )
             mujoco.mjr_render(window, scene, renderer)
             picture, depth = np.empty((height, width, 3), np.uint8), np.empty((height, width), np.float32)
             mujoco.mjr_readPixels(picture, depth, window, renderer)
             if not sky:
-                picture[depth == 1.0] = PAPER
+                picture[(depth == 1.0) & ~picture.any(axis=-1)] = PAPER
             return np.ascontiguousarray(picture[::-1])
 
         yield draw

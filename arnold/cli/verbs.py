@@ -22,6 +22,7 @@ from arnold.cli.replay import Replay
 from arnold.cli.retarget import Retarget
 from arnold.cli.train import Train
 from arnold.cli.video import Video
+from arnold.cli.view import View
 
 
 class Command(Protocol):
@@ -47,6 +48,7 @@ VERBS: dict[str, type[Command]] = {
     "analyze emg": AnalyzeEmg,
     "analyze subspace": AnalyzeSubspace,
     "bench": Bench,
+    "view": View,
     "video": Video,
     "replay": Replay,
     "retarget": Retarget,

@@ -49,7 +49,9 @@ class Video:
     def run(self) -> Done:
         """Run the policy, and write what it looked like."""
         if self.out is not None and self.out.suffix not in FORMATS:
-            raise UserError(f"--out {str(self.out)!r} ends with {self.out.suffix!r}; {' or '.join(FORMATS)} is accepted")
+            raise UserError(
+                f"--out {str(self.out)!r} ends with {self.out.suffix!r}; {' or '.join(FORMATS)} is accepted"
+            )
         page = self.out is not None and self.out.suffix == ".html"
         if self.muscles and not page:
             raise UserError(f"--muscles {' '.join(self.muscles)} is for pages; give --out FILE.html too")
