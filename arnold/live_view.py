@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import math
+import socket
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -54,7 +55,7 @@ class LiveView:
         state: of the environment.
 
     Raises:
-        UserError: mjviser is not installed, a muscle is unknown, or the port is taken.
+        UserError: mjviser is not installed, a muscle is unknown, or nothing can be served there.
     """
 
     def __init__(
@@ -84,10 +85,7 @@ class LiveView:
             maxlen=max(2, round(PLOTTED / environment.body.control_dt))
         )
         self._stage = Stage(environment.body)
-        try:
-            self.server = viser.ViserServer(host=host, port=port or _free_port(), verbose=False)
-        except OSError as error:
-            raise UserError(f"port {port} of {host} cannot be served: {error}; choose another with --port") from error
+        self.server = viser.ViserServer(host=host, port=_open_port(host, port), verbose=False)
         self.address = f"http://{host}:{self.server.get_port()}"
         self._build()
 
@@ -121,7 +119,22 @@ class LiveView:
         self._past.append(np.asarray(self.state.physics.act)[self.environment.body.muscle_act])
 
     def press(self, direction: str) -> None:
-        """Press a button of the direction pad (see `PAD`): where to walk, seen from where the body faces."""
+        """Press a button of the direction pad: where to walk, seen from where the body faces.
+
+        Args:
+            direction: one of `PAD`.
+
+        Raises:
+            UserError: there is no such button, or the task takes no commands.
+        """
+        buttons = [button for row in PAD for button in row]
+        if direction not in buttons:
+            raise UserError(f"no button {direction!r} on the direction pad; {' '.join(buttons)} are accepted")
+        if not isinstance(self.state.goal, MovingPoint):
+            raise UserError(
+                f"task {self.environment.task.name!r} takes no commands; give one that does, such as "
+                "directional_control"
+            )
         self._pressed = direction
 
     def draw(self) -> None:
@@ -151,14 +164,14 @@ class LiveView:
 
     def _follow_the_pad(self) -> None:
         """Command what was pressed, and again in each new episode."""
-        if self._pressed:
+        pressed, self._pressed = self._pressed, ""
+        if pressed:
             ahead = facing(self.environment.body, self.state)
-            turn = math.radians(DIRECTIONS.get(self._pressed, 0))
-            speed = 0.0 if self._pressed == "stop" else float(self._pace.value)
+            turn = math.radians(DIRECTIONS.get(pressed, 0))
+            speed = 0.0 if pressed == "stop" else float(self._pace.value)
             self._command = (ahead + turn, speed)
-        if self._command is not None and (self._pressed or int(self.state.elapsed) == 0):
+        if self._command is not None and (pressed or int(self.state.elapsed) == 0):
             self.state = commanded(self.state, *self._command)
-        self._pressed = ""
 
     def _build(self) -> None:
         gui, body, server = self.server.gui, self.environment.body, self.server
@@ -248,9 +261,14 @@ def facing(body: Body, state: EnvState) -> float:
     return math.atan2(float(ahead[1]), float(ahead[0]))
 
 
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+def _open_port(host: str, port: int) -> int:
+    """The port, or a free one for 0; viser itself would wait for ever where it cannot serve."""
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((host, port))
+        except (OSError, OverflowError) as error:
+            raise UserError(
+                f"nothing can be served at {host}:{port}: {error}; choose a free port of this machine, or 0 for any"
+            ) from error
+        return int(tried.getsockname()[1])

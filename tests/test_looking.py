@@ -285,6 +285,16 @@ def live(environment):
     made.close()
 
 
+def test_a_port_that_is_taken_and_a_button_that_is_not_there_are_said(live):
+    from arnold.live_view import LiveView
+
+    taken = live.server.get_port()
+    with pytest.raises(UserError, match=rf"served at 127\.0\.0\.1:{taken}: .*free port"):
+        LiveView(live.environment, pulls, (), port=taken)
+    with pytest.raises(UserError, match="no button 'up'"):
+        live.press("up")
+
+
 def test_the_direction_pad_is_seen_from_where_the_body_faces_and_holds_in_the_next_episode(live):
     from arnold.live_view import facing
 
