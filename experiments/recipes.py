@@ -294,8 +294,8 @@ DISTILLATIONS: dict[str, DistillRecipe] = {
     ),
 }
 
-IMITATOR = "legs-small"
-"""The policy that walks as clips do, which what goes on foot begins from."""
+IMITATOR = "bodies-small"
+"""The policy that follows walking clips, which what goes on foot begins from."""
 
 # Falling costs what would have followed, seconds later, so less is discounted than where a finger misses; at 30 control
 # steps per second noise is correlated, or muscles would not follow it.
