@@ -33,25 +33,15 @@ from arnold.embodiments.sources import package_folder, spec_from_file
 
 TIMESTEP, FRAME_SKIP = 0.002, 5  # s, and physics steps to a control step
 MIMIC_SITE_SIZE = (0.075, 0.05, 0.025)  # m, half edges of a box; sites are only looked at
-_ARM_SITES = {
-    f"{side}_{place}": f"{bone}_{side[0]}"
-    for side in ("left", "right")
-    for place, bone in (
-        ("shoulder", "humerus"),
-        ("elbow", "ulna"),
-        ("hand", "lunate"),
-    )
-}
-_LEG_SITES = {
-    f"{side}_{place}": f"{bone}_{side[0]}"
-    for side in ("left", "right")
-    for place, bone in (
-        ("hip", "femur"),
-        ("knee", "tibia"),
-        ("ankle", "talus"),
-        ("toes", "toes"),
-    )
-}
+
+
+def _on_both_sides(bones: dict[str, str]) -> dict[str, str]:
+    """Sites of the left and then the right side, and the MJCF bodies they are on, from place and bone."""
+    return {f"{side}_{place}": f"{bone}_{side[0]}" for side in ("left", "right") for place, bone in bones.items()}
+
+
+_ARM_SITES = _on_both_sides({"shoulder": "humerus", "elbow": "ulna", "hand": "lunate"})
+_LEG_SITES = _on_both_sides({"hip": "femur", "knee": "tibia", "ankle": "talus", "toes": "toes"})
 BIMANUAL_SITES = {"upper_body_mimic": "thorax", **_ARM_SITES}
 """Mimic sites of the two arms and the MJCF bodies they are on; the first is the one that others are relative to."""
 FULLBODY_SITES = {

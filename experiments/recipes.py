@@ -101,15 +101,9 @@ def _reflexes(task: str, environments: int, rollout_steps: int) -> ExpertRecipe:
 def _imitation(
     task: str, steps: int, start: str, environments: int, rollout_steps: int, learner: LearnerConfig
 ) -> ExpertRecipe:
-    """A training of an imitation task by reward, with a step that adapts and noise that muscles share."""
+    """A training of an imitation task by reward, with noise that muscles share."""
     learner = dataclasses.replace(
-        learner,
-        rollout_steps=rollout_steps,
-        minibatches=4,
-        learning_rate=5e-5,
-        final_learning_rate=1e-5,
-        muscle_correlation=0.3,
-        target_kl=0.02,
+        learner, rollout_steps=rollout_steps, minibatches=4, final_learning_rate=1e-5, muscle_correlation=0.3
     )
     return dataclasses.replace(_stage(task, steps, start, learner), environments=environments)
 
@@ -212,7 +206,7 @@ EXPERTS: dict[str, ExpertRecipe] = {
         "imitate_reaching_first",
         96,
         80,
-        LearnerConfig(discount=0.97, noise_correlation=0.8, log_std=(-1.8, -2.6)),
+        LearnerConfig(discount=0.97, noise_correlation=0.8, log_std=(-1.8, -2.6), learning_rate=5e-5, target_kl=0.02),
     ),
     "imitate_reaching": _imitation(
         "imitate_reaching",
@@ -220,7 +214,7 @@ EXPERTS: dict[str, ExpertRecipe] = {
         "imitate_reaching_second",
         96,
         80,
-        LearnerConfig(discount=0.97, noise_correlation=0.8, log_std=(-2.4, -3.2)),
+        LearnerConfig(discount=0.97, noise_correlation=0.8, log_std=(-2.4, -3.2), learning_rate=5e-5, target_kl=0.02),
     ),
     "imitate_walking_first": _reflexes("imitate_walking", 128, 32),
     "imitate_walking": _imitation(
@@ -229,7 +223,7 @@ EXPERTS: dict[str, ExpertRecipe] = {
         "imitate_walking_first",
         128,
         32,
-        LearnerConfig(discount=0.97, noise_correlation=0.5, log_std=(-1.3, -2.6)),
+        LearnerConfig(discount=0.97, noise_correlation=0.5, log_std=(-1.3, -2.6), learning_rate=1e-4, target_kl=0.03),
     ),
     "walk_practice": _lesson("walk_practice", 600_000, (-0.7, -1.8), (3e-4, 8e-5)),
     "walk_to_point": _lesson("walk_to_point", 102_400, (-1.8, -2.4), (1e-4, 1e-5), "walk_practice"),

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from arnold.embodiments import Body, Signals
 from arnold.tasks.reference import Pose, Reference, reference
-from arnold.tasks.rotations import heading, rotation, rotation_vector, shortest_turn
+from arnold.tasks.rotations import by_heading, rotation, rotation_vector, tilt
 from arnold.tasks.task import Channel, Ended, Outcome, Start, Task, joint_channels, muscle_channels
 from arnold.tasks.things import axis_channel
 from arnold.vocab import Token, lexicon, quantities
@@ -34,7 +34,6 @@ MUSCLEMIMIC_SHARPNESS = (
     ("relative_turning", 0.1),
 )
 TROUBLE_RATE, TROUBLE_FLOOR = 0.2, 0.1  # how fast failures are learned; the share of clips that never fail
-UP = (0.0, 0.0, 1.0)
 
 
 @jax.tree_util.register_dataclass
@@ -298,17 +297,13 @@ class Imitate(Task):
 
     def _tilt(self, signals: Signals) -> jax.Array:
         """The rotation vector (3,) rad from the world's vertical to the main body's; 0 where it is fixed."""
-        if not self.root:
-            return jnp.zeros(3, jnp.float32)
-        up = jnp.array(UP)
-        return shortest_turn(up, rotation(signals.frame(self.tracked[0]).quaternion).apply(up))
+        return tilt(signals.frame(self.tracked[0]).quaternion) if self.root else jnp.zeros(3, jnp.float32)
 
     def _seen(self, signals: Signals, vector: jax.Array) -> jax.Array:
         """A vector (3,) of the world in the frame that has x where the body faces, and z up."""
         if not self.root:
             return vector
-        faces = heading(rotation(signals.frame(self.tracked[0]).quaternion), jnp.array(self.forward, jnp.float32))
-        return faces.inv().apply(vector)
+        return by_heading(signals.frame(self.tracked[0]).quaternion, self.forward, vector)
 
 
 def _entity(frame: str) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from jax.scipy.spatial.transform import Rotation
@@ -53,6 +55,23 @@ def heading(turn: Rotation, forward: jax.Array) -> Rotation:
     """The rotation about the vertical that turns the world's x into where ``forward`` (3,), turned, points."""
     ahead = turn.apply(forward)
     return _about(2, jnp.arctan2(ahead[1], ahead[0]))
+
+
+def tilt(quaternion: jax.Array) -> jax.Array:
+    """The rotation vector (3,) rad from the world's vertical to that of a body turned by ``quaternion`` (4,)."""
+    up = jnp.array([0.0, 0.0, 1.0])
+    return shortest_turn(up, rotation(quaternion).apply(up))
+
+
+def by_heading(quaternion: jax.Array, forward: Sequence[float], vector: jax.Array) -> jax.Array:
+    """A vector (3,) of the world in the frame that has z up, and x where a body turned by ``quaternion`` (4,) faces.
+
+    Args:
+        quaternion: of the body.
+        forward: where it faces, in its own frame.
+        vector: of the world.
+    """
+    return heading(rotation(quaternion), jnp.array(forward, jnp.float32)).inv().apply(vector)
 
 
 def _about(axis: int, angle: jax.Array) -> Rotation:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from arnold.embodiments import Body, Signals
-from arnold.tasks.rotations import heading, rotation, shortest_turn
+from arnold.tasks import rotations
 from arnold.tasks.task import Channel, Outcome, Start, Task, as_float, joint_channels, muscle_channels
 from arnold.tasks.things import axis_channel, with_posture
 from arnold.vocab import Token, quantities
@@ -133,11 +133,9 @@ def distance(signals: Signals, goal: WalkGoal) -> jax.Array:
 
 def root_tilt(signals: Signals) -> jax.Array:
     """The rotation vector (3,) rad from the world's vertical to the root's, world frame."""
-    up = jnp.array([0.0, 0.0, 1.0])
-    return shortest_turn(up, rotation(signals.frame(ROOT).quaternion).apply(up))
+    return rotations.tilt(signals.frame(ROOT).quaternion)
 
 
 def by_heading(signals: Signals, vector: jax.Array) -> jax.Array:
     """A vector (3,) of the world in the frame that has x where the body faces, and z up."""
-    faces = heading(rotation(signals.frame(ROOT).quaternion), jnp.array(FORWARD, jnp.float32))
-    return faces.inv().apply(vector)
+    return rotations.by_heading(signals.frame(ROOT).quaternion, FORWARD, vector)

@@ -116,13 +116,18 @@ def retarget(
         subject=motion.subject,
     )
     quality = {**measure(clip, body), "treadmill_m_s": float(np.linalg.norm(belt)), "spread_rad": spread}
-    if (skeleton.full.actuator_dyntype != int(mujoco.mjtDyn.mjDYN_MUSCLE)).any():
-        return dataclasses.replace(clip, quality=quality)
-    sites = [skeleton.full.site(site) for site in skeleton.map.touches]
-    feet = tuple(dict.fromkeys(skeleton.full.body(site.bodyid[0]).name for site in sites))
-    activation, missing = static_activations(skeleton.full, clip, feet)
-    quality["force_missing_n"] = {"median": float(np.median(missing)), "max": float(missing.max())}
-    return dataclasses.replace(clip, activation=activation, quality=quality)
+    return _with_activations(skeleton, dataclasses.replace(clip, quality=quality))
+
+
+def _with_activations(skeleton: Skeleton, clip: Clip) -> Clip:
+    """The clip with the activations that would move the body so, where muscles alone move it."""
+    model = skeleton.full
+    if (model.actuator_dyntype != int(mujoco.mjtDyn.mjDYN_MUSCLE)).any():
+        return clip
+    feet = dict.fromkeys(model.body(model.site(site).bodyid[0]).name for site in skeleton.map.touches)
+    activation, missing = static_activations(model, clip, tuple(feet))
+    force = {"median": float(np.median(missing)), "max": float(missing.max())}
+    return dataclasses.replace(clip, activation=activation, quality={**clip.quality, "force_missing_n": force})
 
 
 def checked(motion: Motion, skeleton: Skeleton) -> Motion:
