@@ -10,7 +10,7 @@ TEST_EXTRAS ?= dev,torch
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart setup test lint format types constraints clean
+.PHONY: help quickstart setup test lint format types docs constraints clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ format: $(VENV)/.tests-installed  ## let ruff format the code and put right what
 types:
 	@rm -rf .build/types && mkdir -p .build/types/arnold
 	@cd .build/types/arnold && ln -s $(addprefix ../../../,arnold/* checkpoints embodiments experiments tasks vocab) .
+
+docs: $(VENV)/.tests-installed  ## build the documentation site into .build/site; a warning is an error
+	$(BIN)/python docs/site/build.py .build/site
 
 constraints:  ## write constraints.txt anew from the newest versions that install together (then run the tests)
 	rm -rf .build/newest && $(or $(PYTHON),python3) -m venv .build/newest

@@ -117,8 +117,8 @@ def policy_agent(policy: ActorCritic, environment: Environment, deterministic: b
         output = policy.apply(parameters, statistics, ids, observation[None])
         if deterministic:
             return output.mean[0]
-        noise = jax.random.normal(key, output.mean[0].shape)
-        return output.mean[0] + noise * jnp.exp(output.log_std[0])[None, :]
+        noise = jax.random.normal(key, output.mean.shape)
+        return output.executed(output.mean + noise * jnp.exp(output.log_std)[:, None, :])[0]
 
     return act
 

@@ -66,7 +66,7 @@ class Evaluation:
         return float(np.mean(np.asarray(self.solved_steps) > 0))
 
     def summary(self) -> dict[str, Any]:
-        """The figures of spec 6.1 of the reference, for tables and cards."""
+        """The figures of the reference's benchmark, for tables and cards."""
         return {
             "episodes": len(self.steps),
             "horizon": self.horizon,

@@ -32,6 +32,8 @@ from arnold.tasks.walk import WalkToPoint
 
 SILENT, ACTIVE = np.array([0.12, 0.32, 0.90]), np.array([0.90, 0.08, 0.08])  # RGB of a muscle with activation 0, and 1
 TARGET = np.array([0.10, 0.65, 0.25])  # RGB of a target's marker
+BONE = (0.86, 0.82, 0.74)  # RGB of geoms that are meshes
+VISIBLE_GROUPS = 3  # geoms of MuJoCo's groups 0 to 2 are shown, as its own viewer does
 MARKER_SHARE = 0.025  # radius of a marker, as a share of the body's size
 _WRAPPED = (int(mujoco.mjtWrap.mjWRAP_SPHERE), int(mujoco.mjtWrap.mjWRAP_CYLINDER))
 FRAMES_PER_SECOND = 30
@@ -219,6 +221,29 @@ class Stage:
         places = np.concatenate([self.data.xpos[self._limbs], *(self.path(t) for t, _ in self.muscle_of_tendon)])
         middle = (places.min(axis=0) + places.max(axis=0)) / 2.0
         return middle, max(0.05, float(np.linalg.norm(places - middle, axis=1).max()))
+
+
+def shown_geoms(model: mujoco.MjModel, size: float) -> list[int]:
+    """Ids of the geoms that a viewer shows, but for planes, and scenery larger than ``size``, m."""
+    plane = int(mujoco.mjtGeom.mjGEOM_PLANE)
+    return [
+        geom
+        for geom in range(model.ngeom)
+        if model.geom_group[geom] < VISIBLE_GROUPS
+        and model.geom_rgba[geom, 3] > 0.0
+        and model.geom_type[geom] != plane
+        and not (model.geom_bodyid[geom] == 0 and model.geom_aabb[geom, 3:].max() > size)
+    ]
+
+
+def floor_height(model: mujoco.MjModel) -> float | None:
+    """Height of the floor, m, where there is one that a viewer shows."""
+    planes = [
+        g
+        for g in np.flatnonzero(model.geom_type == int(mujoco.mjtGeom.mjGEOM_PLANE))
+        if model.geom_group[g] < VISIBLE_GROUPS and model.geom_bodyid[g] == 0
+    ]
+    return float(model.geom_pos[planes[0], 2]) if planes else None
 
 
 def camera_path(middles: np.ndarray, seconds: float) -> np.ndarray:

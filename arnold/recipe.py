@@ -145,8 +145,29 @@ class FinetuneRecipe:
     """Iterations in which only the value learns, before the policy moves; a generalist distilled without reward knows
     no value."""
 
+    subspace: str = ""
+    """A bases.npz of `arnold analyze subspace`: the policy learns, and acts from then on, within the first ``rank``
+    components of one of its bases. Where empty, within the subspace that the checkpoint has, if it has one."""
+
+    basis: str = "own"
+    """Which of them: "own" or "pooled" of the task, or another task's, such as "hand_thumb_reach/own"."""
+
+    rank: int = 0
+    """How many components."""
+
     seed: int = 1
     """Of goals, starts and noise, and of the embeddings of new words."""
+
+    def __post_init__(self) -> None:
+        if self.subspace and self.rank < 1:
+            raise UserError(
+                f"FinetuneRecipe.rank is {self.rank}; how many components of the subspace are to be kept? at least 1 "
+                "is accepted (--rank)"
+            )
+        if not self.subspace and (self.rank or self.basis != "own"):
+            raise UserError(
+                "FinetuneRecipe has a rank or a basis and no subspace; give the bases.npz of `arnold analyze subspace`"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,9 @@ recorded.
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +17,21 @@ import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
-from flax import nnx
 
 from arnold.embodiments import Body
 from arnold.embodiments.changes import apply_changes
 from arnold.embodiments.moments import moment_arms
 from arnold.episodes import Act
 from arnold.errors import UserError
-from arnold.policy import normaliser
 from arnold.policy.actor_critic import ActorCritic
-from arnold.policy.generalist import TransformerActorCritic
-from arnold.policy.transformer import TransformerModule
+from arnold.policy.introspection import Introspection
 from arnold.recording_file import Field, Layout, RecordingWriter, require_new
 from arnold.tasks import Environment
 from arnold.vocab import lexicon
 
 EPISODES_PER_BLOCK, STEPS_PER_BLOCK = 16, 50
+BLOCK_BYTES = 2**26
+"""Blocks have fewer steps where attention would make them larger than this; memory stays flat on any body."""
 
 _OF_MUSCLES = {
     "action": ("1", "what the policy asks for, before it is clipped to [-1, 1]"),
@@ -61,9 +61,37 @@ FIELDS = {
     ),
 }
 LATENT = Field(("latent", "feature"), "1", "memory of the transformer's encoder, which muscles read")
+ATTENTION = Field(
+    ("decoder_layer", "muscle", "observed"),
+    "1",
+    "share of each observed token in what the muscle reads, through the encoder (attention rollout); mean over heads",
+)
 
 Latents = Callable[[Any, jax.Array], jax.Array]
 """(parameters, observations (E, K, H)) -> latents (E, L, D)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Attention:
+    """Attention from muscles to observed tokens, as it is recorded.
+
+    Attributes:
+        of: (parameters, observations (E, K, H)) -> (E, layers, M, observed), or (E, layers, heads, M, observed).
+        observed: the tokens that the network sees, as their words.
+        heads: whether the decoder's heads are kept apart.
+    """
+
+    of: Callable[[Any, jax.Array], jax.Array]
+    observed: tuple[str, ...]
+    heads: bool
+
+    @property
+    def field(self) -> Field:
+        """Its axes and meaning."""
+        if not self.heads:
+            return ATTENTION
+        axes = ("decoder_layer", "head", *ATTENTION.axes[1:])
+        return dataclasses.replace(ATTENTION, axes=axes, meaning=ATTENTION.meaning.replace("mean over", "by the"))
 
 
 def record(
@@ -75,6 +103,7 @@ def record(
     seed: int = 0,
     *,
     latents: Latents | None = None,
+    attention: Attention | None = None,
     about: Mapping[str, str | int | float] | None = None,
     note: Callable[[str], None] = lambda line: None,
 ) -> Path:
@@ -90,6 +119,7 @@ def record(
         episodes: N.
         seed: of starts, goals and the agent's own chance.
         latents: what else to record of the agent, see `policy_latents`.
+        attention: likewise, see `policy_attention`; by far the largest field.
         about: more attributes of the file, such as the policy's name.
         note: given a line of progress after each block of episodes.
 
@@ -103,12 +133,17 @@ def record(
         raise UserError(f"the number of episodes is {episodes}; at least 1 is accepted")
     path = Path(path)
     require_new(path)
-    rollout = _Rollout(environment, act, latents)
+    inside = {
+        **({"latents": latents} if latents else {}),
+        **({"attention": attention.of} if attention else {}),
+    }
+    rollout = _Rollout(environment, act, inside)
     reset_key, action_key = jax.random.split(jax.random.key(seed))
     reset_keys = jax.random.split(reset_key, episodes)
     size = math.ceil(episodes / math.ceil(episodes / EPISODES_PER_BLOCK))
     state = rollout.begin(_rows(reset_keys, 0, size))
-    layout = _layout(environment, rollout.latents_shape(params, state), episodes, size, {"seed": seed, **(about or {})})
+    shapes = rollout.shapes(params, state)
+    layout = _layout(environment, shapes, attention, episodes, size, {"seed": seed, **(about or {})})
     mechanics = _Mechanics(environment.body)
     with RecordingWriter(path, layout) as writer:
         for first in range(0, episodes, size):
@@ -130,38 +165,40 @@ def policy_latents(policy: ActorCritic, environment: Environment) -> Latents:
     Raises:
         UserError: the policy is not a transformer.
     """
-    if not isinstance(policy, TransformerActorCritic):
-        raise UserError(
-            f"latents are of transformers, and this policy is of kind {type(policy).__name__}; record it without"
-        )
-    ids = policy.bind([(environment.observation_table, environment.action_table)])
-    sizes = len(policy.vocabulary), len(policy.quantities)
-    graph = nnx.split(nnx.eval_shape(lambda: TransformerModule(policy.config, *sizes, nnx.Rngs(0))))[0]
+    return Introspection(policy, (environment.observation_table, environment.action_table), "latents").memory
 
-    def latents(params: Any, observation: jax.Array) -> jax.Array:
-        parameters, statistics = params
-        values = normaliser.newest_lags(observation[None], policy.lags)
-        if policy.config.normalise_observations:
-            values = normaliser.normalise(statistics, ids.signature_ids, values)
-        encoded: jax.Array = nnx.merge(graph, parameters).encode(ids, values)
-        return encoded
 
-    return latents
+def policy_attention(policy: ActorCritic, environment: Environment, heads: bool = False) -> Attention:
+    """What each muscle reads of the observed tokens; see :mod:`arnold.policy.introspection`.
+
+    Args:
+        policy: the network.
+        environment: the task.
+        heads: keep the heads of the decoder apart, in place of averaging them.
+
+    Raises:
+        UserError: the policy is not a transformer.
+    """
+    inside = Introspection(policy, (environment.observation_table, environment.action_table), "attention maps")
+
+    def attention(params: Any, observation: jax.Array) -> jax.Array:
+        by_head = jnp.swapaxes(inside.attention(params, observation).observed(), 0, 1)  # (E, layers, h, M, observed)
+        return by_head if heads else by_head.mean(axis=2)
+
+    return Attention(attention, inside.observed_names, heads)
 
 
 class _Rollout:
     """Episodes in pieces, each compiled once."""
 
-    def __init__(self, environment: Environment, act: Act, latents: Latents | None):
-        self.environment, self.act, self.latents = environment, act, latents
+    def __init__(self, environment: Environment, act: Act, inside: Mapping[str, Callable[[Any, jax.Array], jax.Array]]):
+        self.environment, self.act, self.inside = environment, act, inside
         self.begin = jax.jit(jax.vmap(environment.reset))
         self.steps = jax.jit(self._steps, static_argnames="steps")
 
-    def latents_shape(self, params: Any, state: Any) -> tuple[int, ...]:
-        """(L, D), or () where none are recorded."""
-        if self.latents is None:
-            return ()
-        return jax.eval_shape(self.latents, params, state.observation).shape[1:]
+    def shapes(self, params: Any, state: Any) -> dict[str, tuple[int, ...]]:
+        """Of what is recorded of the agent, per episode and step."""
+        return {name: jax.eval_shape(of, params, state.observation).shape[1:] for name, of in self.inside.items()}
 
     def _steps(self, params: Any, state: Any, running: jax.Array, key: jax.Array, steps: int) -> Any:
         body = self.environment.body
@@ -197,8 +234,7 @@ class _Rollout:
                 "act": state.physics.act,
                 "changes": state.physics.changes,
             }
-            if self.latents is not None:
-                seen["latents"] = self.latents(params, state.observation)
+            seen |= {name: of(params, state.observation) for name, of in self.inside.items()}
             return (after, running & ~after.done), seen
 
         return jax.lax.scan(step, (state, running), jax.random.split(key, steps))
@@ -251,14 +287,30 @@ def contact_bodies(model: mujoco.MjModel) -> tuple[int, ...]:
 
 
 def _layout(
-    environment: Environment, latents: tuple[int, ...], episodes: int, size: int, about: Mapping[str, Any]
+    environment: Environment,
+    inside: Mapping[str, tuple[int, ...]],
+    attention: Attention | None,
+    episodes: int,
+    size: int,
+    about: Mapping[str, Any],
 ) -> Layout:
     body, task = environment.body, environment.task
     model = body.stripped_model
     segments = [lexicon.describe(name, "muscle", body.embodiment.side).segment or "other" for name in body.muscles]
+    fields: dict[str, Field] = dict(FIELDS)
+    names: dict[str, Sequence[Any]] = {}
+    if "latents" in inside:
+        fields["latents"] = LATENT
+        names |= dict(zip(LATENT.axes, map(range, inside["latents"]), strict=True))
+    if attention is not None:
+        fields["attention"] = attention.field
+        names |= dict(zip(attention.field.axes, map(range, inside["attention"]), strict=True))
+        names["observed"] = attention.observed
+    largest = 4 * size * max([math.prod(shape) for shape in inside.values()], default=1)
     return Layout(
-        fields={**FIELDS, **({"latents": LATENT} if latents else {})},
+        fields=fields,
         names={
+            **names,
             "muscle": body.muscles,
             "joint": body.joints,
             "qpos_index": range(model.nq),
@@ -268,12 +320,11 @@ def _layout(
             "contact_body": [model.body(b).name for b in contact_bodies(model)],
             "axis": ("x", "y", "z"),
             "term": sorted(jax.eval_shape(environment.reset, jax.random.key(0)).terms),
-            **({"latent": range(latents[0]), "feature": range(latents[1])} if latents else {}),
         },
         beside={"muscle": {"segment": segments}},
         episodes=episodes,
         steps=task.horizon,
-        block=(size, min(STEPS_PER_BLOCK, task.horizon)),
+        block=(size, min(STEPS_PER_BLOCK, task.horizon, max(1, BLOCK_BYTES // largest))),
         control_dt=body.control_dt,
         about={
             "task": task.name,

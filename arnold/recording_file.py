@@ -4,7 +4,7 @@ HDF5 because MATLAB, R, Julia and every Python notebook read it from a single fi
 (SWMR) orders its own writes so that a process killed at any moment leaves a readable file; zarr would be a folder of
 many thousand files, which few other programs open. Filters are HDF5's own (shuffle, deflate, Fletcher's checksum).
 
-Layout, version 1. N episodes, T control steps (the horizon), M muscles, J joints, ...:
+Layout, version 1. N episodes, T control steps (the horizon), M muscles, J joints, ...::
 
     /                       attributes: format, version, task, body, control_dt (s), seed, ..., episodes_per_block,
                             steps_per_block

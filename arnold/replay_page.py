@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import html
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,10 +19,20 @@ import numpy as np
 
 from arnold.checkpoints.durable import reported_writes
 from arnold.embodiments import Body
-from arnold.looking import ACTIVE, MARKER_SHARE, SILENT, TARGET, Seen, Stage, camera_path, chosen_muscles
+from arnold.looking import (
+    ACTIVE,
+    BONE,
+    MARKER_SHARE,
+    SILENT,
+    TARGET,
+    Seen,
+    Stage,
+    camera_path,
+    chosen_muscles,
+    floor_height,
+    shown_geoms,
+)
 
-VISIBLE_GROUPS = 3  # geoms of MuJoCo's groups 0 to 2 are shown, as its own viewer does
-BONE = (0.86, 0.82, 0.74)  # RGB of geoms that are meshes
 SLENDER = 0.55  # of a mesh's shortest side: bones are thinner than the boxes that hold them
 DATA, TITLE = "/*DATA*/null", "<!--TITLE-->"
 _BOX = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
@@ -46,6 +57,37 @@ class Shape:
     colour: tuple[float, ...]
 
 
+@dataclasses.dataclass(frozen=True)
+class Replay:
+    """A page in memory; as the value of a notebook's cell it is shown and played there.
+
+    Attributes:
+        page: HTML that refers to nothing else.
+        height: of its frame in a notebook, pixels.
+    """
+
+    page: str = dataclasses.field(repr=False)
+    height: int = 480
+
+    def _repr_html_(self) -> str:
+        """What IPython shows."""
+        style = f"width:100%;height:{self.height}px;border:0"
+        return f'<iframe srcdoc="{html.escape(self.page)}" style="{style}"></iframe>'
+
+
+def replay(body: Body, seen: Seen, muscles: Sequence[str] = (), title: str = "") -> Replay:
+    """The page of `write_replay`, to be shown in a notebook; arguments and errors as there.
+
+    Example:
+        >>> replay(environment.body, watch(environment, act, params))
+    """
+    shown = chosen_muscles(body.muscles, muscles, seen.activation)
+    data = json.dumps(_content(body, seen, shown, title or seen.task), separators=(",", ":"))
+    page = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
+    escaped = title.replace("&", "&amp;").replace("<", "&lt;")
+    return Replay(page.replace(TITLE, escaped).replace(DATA, data.replace("</", "<\\/")))
+
+
 def write_replay(path: str | Path, body: Body, seen: Seen, muscles: Sequence[str] = (), title: str = "") -> Path:
     """Write a page that plays what was seen.
 
@@ -59,14 +101,11 @@ def write_replay(path: str | Path, body: Body, seen: Seen, muscles: Sequence[str
     Raises:
         UserError: for an unknown muscle, or where the file cannot be written.
     """
-    shown = chosen_muscles(body.muscles, muscles, seen.activation)
-    data = json.dumps(_content(body, seen, shown, title or seen.task), separators=(",", ":"))
-    page = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
-    escaped = title.replace("&", "&amp;").replace("<", "&lt;")
+    made = replay(body, seen, muscles, title)
     path = Path(path)
     with reported_writes(path, "nothing of it is kept"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page.replace(TITLE, escaped).replace(DATA, data.replace("</", "<\\/")), encoding="utf-8")
+        path.write_text(made.page, encoding="utf-8")
     return path
 
 
@@ -95,7 +134,7 @@ def _content(body: Body, seen: Seen, shown: list[int], title: str) -> dict[str, 
         "unit": unit,
         "size": size,
         "marker": MARKER_SHARE * size,
-        "floor": _floor(stage.model),
+        "floor": floor_height(stage.model),
         "shapes": [
             {"kind": s.kind, "points": len(s.points), "radius": round(s.radius, 5), "colour": _bytes_of(s.colour)}
             for s in shapes
@@ -114,13 +153,10 @@ def _content(body: Body, seen: Seen, shown: list[int], title: str) -> dict[str, 
 
 
 def _shapes(model: mujoco.MjModel, size: float) -> list[Shape]:
-    """The geoms that a viewer shows, but for planes, and scenery larger than ``size``, m."""
+    """What is drawn of the geoms that are shown."""
     shapes = []
-    for geom in range(model.ngeom):
+    for geom in shown_geoms(model, size):
         rgba = model.geom_rgba[geom]
-        scenery = model.geom_bodyid[geom] == 0 and model.geom_aabb[geom, 3:].max() > size
-        if model.geom_group[geom] >= VISIBLE_GROUPS or rgba[3] == 0.0 or scenery:
-            continue
         kind, half = mujoco.mjtGeom(int(model.geom_type[geom])).name[7:], model.geom_size[geom]
         colour = tuple(float(part) for part in rgba[:3])
         upright = np.array([0.0, 0.0, half[1]])
@@ -158,16 +194,6 @@ def _lengthened(path: np.ndarray, count: int) -> np.ndarray:
     """A tendon's path with its last point repeated, so that it has ``count`` points in every frame."""
     last = path[-1:] if len(path) else np.zeros((1, 3))
     return np.concatenate([path, np.repeat(last, count - len(path), axis=0)])
-
-
-def _floor(model: mujoco.MjModel) -> float | None:
-    """Height of the floor, m, where there is one that a viewer shows."""
-    planes = [
-        g
-        for g in np.flatnonzero(model.geom_type == int(mujoco.mjtGeom.mjGEOM_PLANE))
-        if model.geom_group[g] < VISIBLE_GROUPS and model.geom_bodyid[g] == 0
-    ]
-    return float(model.geom_pos[planes[0], 2]) if planes else None
 
 
 def _bytes_of(colour: Any) -> list[int]:

@@ -20,6 +20,7 @@ from arnold.policy.actor_critic import ActorCritic
 from arnold.policy.generalist import TransformerActorCritic
 from arnold.policy.mlp import MlpActorCritic, MlpConfig
 from arnold.policy.normaliser import ObservationStatistics
+from arnold.policy.subspace import Subspace, SubspaceActorCritic, unconfined
 from arnold.policy.transformer import TransformerConfig
 from arnold.tasks import Environment, Task
 from arnold.vocab import Token, TokenTable, Vocabulary
@@ -48,6 +49,11 @@ class SavedPolicy:
         """The tasks it was trained on."""
         return tuple(self.config.get("tasks", ()))
 
+    @property
+    def subspace(self) -> Subspace | None:
+        """What it acts within; None where it acts freely."""
+        return unconfined(self.policy, self.params)[2]
+
     def expert(self, environment: Environment) -> PolicyExpert:
         """This policy as an expert for the task of an environment.
 
@@ -67,6 +73,9 @@ def describe(policy: ActorCritic, tasks: tuple[Task, ...], **about: Any) -> dict
         tasks: what it is trained on.
         about: more JSON values (recipe, seed, ...).
     """
+    if isinstance(policy, SubspaceActorCritic):
+        subspace = {**policy.about, "rank": policy.rank, "muscles": [list(muscle) for muscle in policy.muscles]}
+        return describe(policy.network, tasks, subspace=subspace, **about)
     if isinstance(policy, MlpActorCritic):
         own: dict[str, Any] = {
             "kind": "mlp",
@@ -127,7 +136,12 @@ def _rebuild(config: dict[str, Any], folder: Path) -> ActorCritic:
             f"checkpoint {str(folder)!r} holds a policy of kind {kind!r}; {did_you_mean(str(kind), builders)}"
         )
     try:
-        return builders[kind](config)
+        network = builders[kind](config)
+        if not config.get("subspace"):
+            return network
+        about = dict(config["subspace"])
+        muscles = tuple(tuple(muscle) for muscle in about.pop("muscles"))
+        return SubspaceActorCritic(network, muscles, int(about.pop("rank")), about)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"checkpoint {str(folder)!r} does not say how to rebuild its policy: {type(error).__name__}: {error}; "

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 from arnold import saved_policy
+from arnold.analysis.bases import load_basis
 from arnold.checkpoints.zoo import zoo_names
 from arnold.errors import UserError, did_you_mean
 from arnold.experts import Expert, PolicyExpert
@@ -20,6 +21,7 @@ from arnold.learning.mixture import Mixture
 from arnold.policy import normaliser
 from arnold.policy.generalist import TransformerActorCritic
 from arnold.policy.mlp import MlpActorCritic
+from arnold.policy.subspace import Subspace, confined, unconfined
 from arnold.recipe import DistillRecipe, ExpertRecipe, FinetuneRecipe, Recipe, from_json, to_json
 from arnold.reflex import reflex
 from arnold.runs import Run, training_time_s
@@ -100,7 +102,10 @@ def resume_run(
         UserError: where ``path`` is no run, or has nothing to resume.
     """
     run = Run.open(path)
-    prepared = prepare(from_json(run.config), backend, threads)
+    latest = run.latest()
+    # The subspace is the checkpoint's, whatever has become of the file that it was read from.
+    subspace = saved_policy.load(latest).subspace if latest else None
+    prepared = prepare(from_json(run.config), backend, threads, subspace)
     state = resume(run, prepared.learner, prepared.initial())
     return _go(run, prepared, state, run.path.parent.name, on_iteration, save_every_s)
 
@@ -117,8 +122,16 @@ def _go(
     return Trained(run, ended, saved)
 
 
-def prepare(recipe: Recipe, backend: str = "native", threads: int | None = None) -> Prepared:
+def prepare(
+    recipe: Recipe, backend: str = "native", threads: int | None = None, subspace: Subspace | None = None
+) -> Prepared:
     """Build the learner of a recipe; the first half of every run, and all that `arnold bench` needs.
+
+    Args:
+        recipe: what to train.
+        backend: physics back end.
+        threads: threads of the native back end.
+        subspace: of a fine-tuning that was begun within it, in place of the recipe's file.
 
     Raises:
         UserError: an unknown task, expert or preset, or settings that do not fit together.
@@ -127,7 +140,7 @@ def prepare(recipe: Recipe, backend: str = "native", threads: int | None = None)
         return _prepare_expert(recipe, backend, threads)
     if isinstance(recipe, DistillRecipe):
         return _prepare_distillation(recipe, backend, threads)
-    return _prepare_finetuning(recipe, backend, threads)
+    return _prepare_finetuning(recipe, backend, threads, subspace)
 
 
 def steps_per_iteration(recipe: Recipe) -> int:
@@ -164,6 +177,7 @@ def _prepare_expert(recipe: ExpertRecipe, backend: str, threads: int | None) -> 
     if not recipe.start_from:
         return Prepared(learner, (goal,), lambda: learner.initial_state(key), _about(recipe))
     start = saved_policy.load(recipe.start_from)
+    _require_free(start, recipe.start_from)
     template = jax.tree.map(lambda x: (x.shape, x.dtype), policy.init(key))
     if (
         not isinstance(start.policy, MlpActorCritic)
@@ -211,6 +225,7 @@ def _prepare_distillation(recipe: DistillRecipe, backend: str, threads: int | No
     policy, begin = TransformerActorCritic.for_tasks(recipe.configuration, tables), {}
     if recipe.start_from:
         start = saved_policy.load(recipe.start_from)
+        _require_free(start, recipe.start_from)
         if not isinstance(start.policy, TransformerActorCritic):
             raise UserError(
                 f"a distillation cannot go on from {recipe.start_from!r}, which is an expert of one task; give a "
@@ -240,14 +255,20 @@ def _expert(environment: Environment, checkpoint: str) -> PolicyExpert:
         raise UserError(f"{checkpoint!r} cannot be the expert of task {environment.task.name!r}: {error}") from error
 
 
-def _prepare_finetuning(recipe: FinetuneRecipe, backend: str, threads: int | None) -> Prepared:
+def _prepare_finetuning(
+    recipe: FinetuneRecipe, backend: str, threads: int | None, subspace: Subspace | None
+) -> Prepared:
     goal = task(recipe.task)
     environment = Environment(goal, backend, threads)
     start = saved_policy.load(recipe.checkpoint)
-    policy, params, statistics = start.policy, start.params, start.statistics
+    policy, params, own_subspace = unconfined(start.policy, start.params)
+    statistics = start.statistics
     if isinstance(policy, TransformerActorCritic):
         tables = [(environment.observation_table, environment.action_table)]
         policy, params, statistics = policy.grow(params, statistics, tables, jax.random.key(recipe.seed))
+    subspace = subspace or _given_subspace(recipe, environment) or own_subspace
+    if subspace is not None:
+        policy, params = confined(policy, params, subspace)
     experts: dict[str, Expert] = {goal.name: _expert(environment, recipe.expert)} if recipe.expert else {}
     mixture = Mixture.of({recipe.task: recipe.environments})
     iterations = _iterations(recipe.steps, recipe.learner.rollout_steps, recipe.environments)
@@ -258,6 +279,25 @@ def _prepare_finetuning(recipe: FinetuneRecipe, backend: str, threads: int | Non
     tasks = (goal, *(task(t) for t in start.tasks if t != goal.name and _known(t)))
     about = {**_about(recipe), "grown_from": str(start.config.get("recipe", {}).get("kind", "")) or recipe.checkpoint}
     return Prepared(learner, tasks, lambda: learner.initial_state(key, params=params, statistics=statistics), about)
+
+
+def _given_subspace(recipe: FinetuneRecipe, environment: Environment) -> Subspace | None:
+    """The first components of the basis that a recipe names, if it names one."""
+    if not recipe.subspace:
+        return None
+    of, _, name = recipe.basis.rpartition("/")
+    of = of or environment.task.name
+    basis = load_basis(recipe.subspace, of, name)
+    return basis.subspace(recipe.rank, environment.body, f"{of}/{name} of {Path(recipe.subspace).name}")
+
+
+def _require_free(start: SavedPolicy, name: str) -> None:
+    """Raise a `UserError` where a policy acts within a subspace, which only fine-tuning goes on with."""
+    if start.subspace is not None:
+        raise UserError(
+            f"{name!r} acts within {start.subspace.rank} components of its action; only `arnold finetune` goes on from "
+            "it: start from a policy that acts freely"
+        )
 
 
 def _known(name: str) -> bool:

@@ -47,9 +47,9 @@ class FollowPoint(WalkToPoint):
     get in that time, so that what is followed is a command; without, it moves by itself, its velocity changing evenly
     from what the root's is at first.
 
-    Beside the terms of `WalkToPoint`, whose ``progress`` is towards the point as the policy saw it, there are ``near``
-    = exp(-2 D^2) and ``pace`` = exp(-2 |v|^2), with D the distance of the point, and v its velocity minus the root's,
-    both horizontal, in m and m/s. A step is solved where D, |v| and the tilt are below their limits.
+    Beside the terms of `WalkToPoint`, whose ``progress`` is towards the point as the policy saw it, there are
+    ``near = exp(-2 D^2)`` and ``pace = exp(-2 |v|^2)``, with D the distance of the point, and v its velocity minus
+    the root's, both horizontal, in m and m/s. A step is solved where D, ``|v|`` and the tilt are below their limits.
 
     The body is observed as in the imitation task `like`, by the same words, and what is asked by two vectors: the
     point minus the root, and its velocity minus the root's.
@@ -64,7 +64,7 @@ class FollowPoint(WalkToPoint):
             with 0 a change turns the point by at most `turn`.
         turn: rad.
         lure: s; 0 for a point that moves by itself.
-        pace: m/s, of |v|.
+        pace: m/s, of ``|v|``.
         tilted: rad, of the angle between the root's vertical and the world's.
     """
 

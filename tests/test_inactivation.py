@@ -10,14 +10,8 @@ import numpy as np
 import pytest
 from probes import TWO_MUSCLES, Moment, Probe, Ruling, network
 
-from arnold.analysis.inactivation import (
-    Basis,
-    Inactivation,
-    draw_inactivation,
-    load_basis,
-    rank_needed,
-    save_bases,
-)
+from arnold.analysis.bases import Basis, load_basis, save_bases
+from arnold.analysis.inactivation import Inactivation, draw_inactivation, rank_needed
 from arnold.analysis.muscle_signals import MuscleSignals
 from arnold.checkpoints import save_checkpoint
 from arnold.cli import main

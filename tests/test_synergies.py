@@ -14,10 +14,12 @@ from arnold.analysis.muscle_signals import MuscleSignals, muscle_signals, pooled
 from arnold.analysis.subspaces import captured_variance, principal_angles, similarity
 from arnold.analysis.synergies import bootstrap, cross_validated, extract, matched, over_cycle
 from arnold.analysis.synergy_clusters import cluster
-from arnold.analysis.synergy_number import curve, line_begins, number_of_synergies
+from arnold.analysis.synergy_number import curve, line_begins, number_for, number_of_synergies
 from arnold.analysis.synergy_pictures import draw_number, draw_synergies
+from arnold.analysis.synergy_report import POOLED, synergy_report, write_synergies
 from arnold.errors import UserError
 
+pandas = pytest.importorskip("pandas", reason="needs the extra analysis")
 pytest.importorskip("sklearn", reason="needs the extra analysis")
 xarray = pytest.importorskip("xarray", reason="needs the extra analysis")
 
@@ -116,6 +118,13 @@ def test_a_criterion_that_nothing_meets_says_so_and_is_no_number():
     assert numbers["note"]["line through held-out R²"] == "the curve was not cross-validated (folds=0)"
 
 
+def test_as_many_synergies_as_a_share_needs_or_none():
+    signals = planted()
+    vaf = curve(signals, counts=range(1, 5), folds=0, restarts=0)["vaf"]
+    assert [number_for(signals, share) for share in (0.01, 0.9, vaf[1] + 1e-6)] == [1, PLANTED, 2]
+    assert number_for(signals, vaf[2] + 1e-6, most=2) is None
+
+
 def test_a_line_begins_where_a_curve_bends():
     bent = np.concatenate([[0.3, 0.6], 0.8 + 0.02 * np.arange(5)])
     assert line_begins(bent) == 3
@@ -182,6 +191,67 @@ def test_clusters_find_what_tasks_share(method):
     assert both.groupby("cluster")["set"].nunique().eq(2).all()
     assert found.members["cosine"].min() > 0.95
     assert cosines(weights(), found.centroids.to_numpy()).min() > 0.97
+
+
+@pytest.fixture(scope="module")
+def report():
+    """Walking and running share all synergies; reaching has others, and a muscle that is silent."""
+    reach = planted("reach", of=np.roll(np.eye(MUSCLES)[:, :PLANTED], 1, axis=0), noise=0.0)
+    return synergy_report([planted("walk", 1), planted("run", 2), reach], share=0.95, samples=TRIALS * STEPS // 2)
+
+
+def test_a_report_finds_what_was_planted_in_each_task_and_in_all(report):
+    assert {name: found.count for name, found in report.extracted["nmf"].items()} == {
+        "walk": PLANTED,
+        "run": PLANTED,
+        "reach": PLANTED,
+        POOLED: 2 * PLANTED,
+    }
+    for name in ("walk", "run"):
+        assert cosines(weights(), report.extracted["nmf"][name].weights).min() > 0.97
+        assert principal_angles(report.extracted["pca"][name].weights, weights()).max() < 25.0
+    by_criterion = report.numbers.xs("nmf", level="method").xs("walk", level="set")["number"]
+    assert (by_criterion == PLANTED).sum() >= 3, by_criterion
+    pairs = report.similarity.loc["nmf"].set_index(["of", "by"])["relative"]
+    assert pairs["walk", "run"] > 0.95
+    assert pairs["walk", "reach"] < 0.6
+    assert sorted(report.clusters.shared["sets"]) == [1, 1, 1, 2, 2, 2]
+    assert report.tasks == ("walk", "run", "reach")
+
+
+def test_a_report_says_what_it_found_and_what_it_left_out(report):
+    said = report.lines()
+    assert any(line.startswith("9 synergies fall into 6 clusters: 0 in all 3 tasks, 3 in one alone") for line in said)
+    silent = ", ".join(f"m{m}" for m in range(MUSCLES) if not 1 <= m <= PLANTED)
+    assert f"reach: {silent} never move, and are left out" in said
+    alone = synergy_report([planted().of(["m0", "m1", "m2"])], share=1.0 - 1e-12)
+    assert (alone.similarity, alone.clusters) == (None, None)
+    assert list(alone.extracted["nmf"]) == ["planted"]
+    assert alone.extracted["nmf"]["planted"].count == 3
+    assert "planted, nmf: 100.0 % is more than 3 account for" in alone.lines()
+
+
+def test_a_report_is_written_as_tables_that_any_program_reads(report, tmp_path):
+    written = {path.name for path in write_synergies(tmp_path / "out", report)}
+    assert written == {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"similarity.png", "clusters.png", "number-nmf.png", "synergies-pooled.png"} <= written
+    table = pandas.read_csv(tmp_path / "out" / "weights.csv")
+    walk = table[(table["method"] == "nmf") & (table["set"] == "walk")]
+    again = walk.pivot(index="muscle", columns="synergy", values="weight").loc[[f"m{m}" for m in range(MUSCLES)]]
+    np.testing.assert_allclose(again.to_numpy(), report.extracted["nmf"]["walk"].weights, atol=1e-5)
+    assert set(walk["group"]) == {"hip", "thigh", "shank"}
+    fit = pandas.read_csv(tmp_path / "out" / "fit.csv").set_index(["method", "set", "count"])
+    assert fit.loc[("nmf", "walk", PLANTED), "vaf"] == pytest.approx(report.extracted["nmf"]["walk"].vaf, abs=1e-3)
+    assert set(pandas.read_csv(tmp_path / "out" / "clusters.csv")["set"]) == {"walk", "run", "reach"}
+
+
+def test_a_report_of_nothing_or_of_two_alike_names_is_refused():
+    with pytest.raises(UserError, match="no signals to find synergies of"):
+        synergy_report([])
+    with pytest.raises(UserError, match="signals are called planted more than once"):
+        synergy_report([planted(), planted()])
+    with pytest.raises(UserError, match="account for 90 of the variance"):
+        synergy_report([planted()], share=90)
 
 
 def test_pooling_takes_as_many_samples_of_each_task():

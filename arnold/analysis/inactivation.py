@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +20,12 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from arnold.analysis.bases import Basis
 from arnold.analysis.muscle_signals import MuscleSignals, pooled
-from arnold.analysis.synergies import extract
 from arnold.checkpoints.durable import reported_writes
 from arnold.drawing import COLOURS, DPI, GREY, TEXT_SIZE, TITLE_SIZE
 from arnold.episodes import policy_agent
-from arnold.errors import UserError, did_you_mean
+from arnold.errors import UserError
 from arnold.extras import extra_module
 from arnold.policy.actor_critic import ActorCritic
 from arnold.tasks import Environment
@@ -37,49 +36,6 @@ if TYPE_CHECKING:
 PURPOSE = "control subspaces"
 ENOUGH = 0.9
 """Of the whole action's solved fraction: the share that papers call full performance."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Basis:
-    """Principal components of actions.
-
-    Attributes:
-        name: ``"own"``, or ``"pooled"``.
-        muscles: M names.
-        mean: (M,), the mean action.
-        components: (n, M), orthonormal rows, the first with the most variance; n is M unless some muscles are never
-            moved: their action stays at its mean.
-        explained: (n,), the share of the variance that the first 1, 2, ... components explain.
-    """
-
-    name: str
-    muscles: tuple[str, ...]
-    mean: np.ndarray
-    components: np.ndarray
-    explained: np.ndarray
-
-    @classmethod
-    def of(cls, name: str, actions: MuscleSignals) -> Basis:
-        """The components of some actions.
-
-        Raises:
-            UserError: fewer samples than muscles that move, or no muscle that moves.
-        """
-        moved = int(actions.active.sum())
-        if len(actions.values) <= moved:
-            raise UserError(
-                f"{actions.name!r}: {len(actions.values)} samples of {moved} muscles do not give all {moved} "
-                f"components; at least {moved + 1} samples are needed: run more episodes"
-            )
-        found = extract(actions, max(moved, 1), "pca")
-        variance = np.square(found.coefficients).sum(axis=0)
-        explained = np.cumsum(variance) / variance.sum()
-        return cls(name, actions.muscles, found.mean, found.weights.T, explained)
-
-    def projection(self, rank: int) -> np.ndarray:
-        """(M, M): what is left of an action's departure from the mean."""
-        kept = self.components[:rank]
-        return np.asarray(kept.T @ kept, np.float32)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -322,42 +278,6 @@ def rank_needed(table: pandas.DataFrame, share: float = ENOUGH) -> pandas.DataFr
     found = pd.DataFrame(rows).reindex(columns=columns)
     numbers = {"rank": "Int64", "explained": "Float64", "solved_95": "Float64", "rank_correlation": "Float64"}
     return found.astype(numbers)
-
-
-def save_bases(path: Path, bases: Mapping[str, Mapping[str, Basis]]) -> Path:
-    """Write bases to an npz file: for each task and basis its mean, components, explained variance and muscles."""
-    arrays: dict[str, Any] = {}
-    for task, named in bases.items():
-        for basis in named.values():
-            for field in ("mean", "components", "explained", "muscles"):
-                arrays[f"{task}/{basis.name}/{field}"] = np.asarray(getattr(basis, field))
-    with reported_writes(path), path.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    return path
-
-
-def load_basis(path: str | Path, task: str, name: str = "own") -> Basis:
-    """One basis of a file that `save_bases` wrote.
-
-    Raises:
-        UserError: the file is missing or damaged, or has no such basis.
-    """
-    try:
-        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            known = list(dict.fromkeys(key.rpartition("/")[0] for key in stored.files))
-            if f"{task}/{name}" not in known:
-                raise UserError(
-                    f"{str(path)!r} has no basis {f'{task}/{name}'!r}; {did_you_mean(f'{task}/{name}', known)}"
-                )
-            values = {
-                field: stored[f"{task}/{name}/{field}"] for field in ("muscles", "mean", "components", "explained")
-            }
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"cannot read bases from {str(path)!r} ({' '.join(str(error).split())}); give the bases.npz that `arnold "
-            "analyze subspace` wrote"
-        ) from error
-    return Basis(name, tuple(values.pop("muscles").tolist()), **values)
 
 
 def draw_inactivation(path: Path, table: pandas.DataFrame) -> Path:

@@ -13,6 +13,8 @@ from arnold.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     import xarray
 
+    from arnold.episodes import Recording
+
 SILENT = 1e-6
 """A muscle whose signal moves by less than this share of the strongest muscle's is silent: it has no variance to
 account for."""
@@ -140,6 +142,18 @@ def muscle_signals(recording: xarray.Dataset, signal: str = "activation") -> Mus
         groups=tuple(str(s) for s in recording["segment"].values) if "segment" in recording.coords else (),
         signal=signal,
     )
+
+
+def episode_signals(episodes: Recording) -> MuscleSignals:
+    """The activations of episodes that an agent just ran, of those whose activations were kept.
+
+    Args:
+        episodes: from `arnold.episodes`.
+    """
+    kept = len(episodes.activation)
+    running = episodes.running[:kept]
+    values = episodes.activation[running].astype(np.float64)
+    return MuscleSignals(episodes.task, episodes.muscles, values, np.repeat(np.arange(kept), running.sum(axis=1)))
 
 
 def pooled(signals: Sequence[MuscleSignals], name: str = "pooled") -> MuscleSignals:

@@ -7,8 +7,8 @@ Two factorisations of the samples X (S, M) of one task, or of several pooled, in
 - ``pca``: principal components; orthonormal weights around the mean.
 
 Synergies are ordered by how much of the signal they carry. *VAF* is the variance accounted for,
-1 - |X - X'|² / |X|², of squares around zero for nmf (Torres-Oviedo et al. 2006) and around the mean for pca; *R²* is of
-squares around each muscle's mean for both, so that the two methods compare.
+``1 - |X - X'|² / |X|²``, of squares around zero for nmf (Torres-Oviedo et al. 2006) and around the mean for pca; *R²*
+is of squares around each muscle's mean for both, so that the two methods compare.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def require_count(signals: MuscleSignals, count: int) -> None:
 
 
 def fit(values: np.ndarray, told: np.ndarray, around: np.ndarray) -> float:
-    """1 - |values - told|² / |values - around|² of (S, M) values; the muscles must not all be silent."""
+    """``1 - |values - told|² / |values - around|²`` of (S, M) values; the muscles must not all be silent."""
     return 1.0 - float(np.square(values - told).sum() / np.square(values - around).sum())
 
 

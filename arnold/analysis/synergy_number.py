@@ -93,6 +93,20 @@ def number_of_synergies(
     return table.astype({"number": "Int64"})
 
 
+def number_for(signals: MuscleSignals, share: float = VAF_OVERALL, *, most: int = MOST, seed: int = 0) -> int | None:
+    """The smallest number of nmf synergies that accounts for a share of the signals; None where ``most`` do not.
+
+    Args:
+        signals: of one task, or pooled.
+        share: of the variance, overall.
+        most: synergies that are tried.
+        seed: of nmf's beginnings.
+    """
+    least = _most(signals, "nmf")
+    counts = range(1, min(most, least) + 1)
+    return next((n for n in counts if extract(signals, n, "nmf", restarts=0, seed=seed).vaf >= share), None)
+
+
 def line_begins(r2: np.ndarray, error: float = LINE_ERROR) -> int | None:
     """The smallest number of synergies from which on R² grows along a line: more of them say only noise.
 

@@ -14,7 +14,7 @@ from arnold.cli.output import Done, note, say, show_table
 from arnold.errors import UserError
 
 if TYPE_CHECKING:  # importing it imports JAX, which help and errors do not wait for
-    from arnold.analysis.inactivation import Basis
+    from arnold.analysis.bases import Basis
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,8 @@ class AnalyzeSubspace:
 
         for module in ("pandas", "sklearn"):  # said before an hour of episodes
             extra_module(module, "analysis", "control subspaces")
-        from arnold.analysis.inactivation import draw_inactivation, inactivate, rank_needed, save_bases
+        from arnold.analysis.bases import save_bases
+        from arnold.analysis.inactivation import draw_inactivation, inactivate, rank_needed
         from arnold.checkpoints.durable import reported_writes, write_text
         from arnold.cli.task_names import expand, own_tasks
         from arnold.saved_policy import load

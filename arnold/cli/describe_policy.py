@@ -14,6 +14,8 @@ from arnold.metric_log import read_rows
 from arnold.progress import duration
 from arnold.runs import run_of, training_time_s
 
+SUBSPACE = "subspace"  # arnold.policy.subspace.KEY, without importing JAX
+
 
 def names() -> list[str]:
     """The policies that ship."""
@@ -29,7 +31,8 @@ def lines(name_or_path: str) -> list[str]:
     folder = resolve(name_or_path)
     manifest = verify_checkpoint(folder)
     config = load_config(folder)
-    parameters = sum(_size(leaf.shape) for leaf in manifest.items["policy"] if leaf.path and leaf.path[0] == "params")
+    leaves = [leaf for leaf in manifest.items["policy"] if leaf.path and leaf.path[0] == "params"]
+    parameters = sum(_size(leaf.shape) for leaf in leaves if leaf.path[1:2] != (SUBSPACE,))
     recipe = config.get("recipe", {})
     settings = recipe.get("learner", {})
     return [
@@ -41,6 +44,7 @@ def lines(name_or_path: str) -> list[str]:
         f"seed {recipe.get('seed', '?')}, on {config.get('made', '?')}",
         f"trained for: {config.get('environment_steps', 0):,} environment steps{_wall_time(folder)}",
         *_before(config),
+        *_within(config),
         *(["can resume: yes, with --resume"] if "learner" in manifest.items and run_of(folder) else []),
         "",
         *_how_well(folder),
@@ -76,6 +80,18 @@ def _before(config: dict[str, Any]) -> list[str]:
     """A line about the trainings before this one, if there were any."""
     said = [f"{stage['steps']:,} on {stage['task']}" for stage in config.get("earlier", ())]
     return [f"and before that: {', then '.join(said)}"] if said else []
+
+
+def _within(config: dict[str, Any]) -> list[str]:
+    """A line about the subspace that its actions are projected on, if there is one."""
+    subspace = config.get(SUBSPACE)
+    if not subspace:
+        return []
+    return [
+        f"acts within: the first {subspace['rank']} of {subspace['components']} components of the actions of "
+        f"{len(subspace['muscles'])} muscles, {_percent(subspace['explained'])} of their variance "
+        f"({subspace['source']}); with other bodies freely"
+    ]
 
 
 def _how_well(folder: Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -37,18 +38,29 @@ class Finetune(TrainingOptions):
     environments: Count = None
     """Environments stepped together."""
 
+    subspace: Annotated[str, tyro.conf.arg(metavar="NPZ")] = ""
+    """Learn and act within components of the action: the bases.npz that `arnold analyze subspace` wrote."""
+
+    rank: Count = None
+    """How many of its components."""
+
+    basis: Annotated[str | None, tyro.conf.arg(metavar="own|pooled|TASK/own")] = None
+    """Which of its bases; the task's own where not given."""
+
     def run(self) -> Done:
         """Train, and say how it went."""
         from arnold.cli import training_run
         from arnold.tasks import task
 
         if self.resume:
-            belongs_to_new = ("checkpoint", "task", "regime", "expert", "steps", "environments", "seed", "set")
+            of_new = ("checkpoint", "task", "regime", "expert", "steps", "environments", "seed", "set")
+            belongs_to_new = (*of_new, "subspace", "rank", "basis")
             return training_run.resumed(self, belongs_to_new).done()
         recipe = self._named() if self.checkpoint and not self.task else self._recipe()
         name = task(recipe.task).name
         start, how = recipe.checkpoint, recipe.learner.regime
-        note(f"fine-tuning {start} on {name} by {how}, {recipe.steps:,} environment steps")
+        within = f" within {recipe.rank} components of its action" if recipe.subspace else ""
+        note(f"fine-tuning {start} on {name} by {how}{within}, {recipe.steps:,} environment steps")
         return training_run.started(recipe, f"finetune_{name}", self.runs, self.physics).done()
 
     def _named(self) -> FinetuneRecipe:
@@ -64,8 +76,7 @@ class Finetune(TrainingOptions):
                 f"recipe {self.checkpoint!r} says how it learns, so --regime and --expert cannot be given with it; "
                 f"write arnold finetune {recipe.checkpoint} {recipe.task} --regime {self.regime}"
             )
-        given = {"steps": self.steps, "environments": self.environments, "seed": self.seed}
-        recipe = with_settings(with_given(recipe, **given), self.set)
+        recipe = with_settings(with_given(recipe, **self._given()), self.set)
         if recipe.checkpoint in zoo_names():
             return recipe
         return dataclasses.replace(recipe, checkpoint=str(resolve(recipe.checkpoint).absolute()))
@@ -96,5 +107,15 @@ class Finetune(TrainingOptions):
                 expert = str(resolve(self.expert).absolute())
             recipe = dataclasses.replace(recipe, expert=expert, critic_warmup=0)
         recipe = dataclasses.replace(recipe, learner=learner)
-        given = {"steps": self.steps, "environments": self.environments, "seed": self.seed}
-        return with_settings(with_given(recipe, **given), self.set)
+        return with_settings(with_given(recipe, **self._given()), self.set)
+
+    def _given(self) -> dict[str, Any]:
+        """What replaces a field of the recipe where it was given."""
+        return {
+            "steps": self.steps,
+            "environments": self.environments,
+            "seed": self.seed,
+            "subspace": str(Path(self.subspace).absolute()) if self.subspace else None,
+            "rank": self.rank,
+            "basis": self.basis,
+        }

@@ -38,12 +38,18 @@ class Record:
     latents: bool = False
     """Record what the transformer's encoder makes of each observation, too."""
 
+    attention: bool = False
+    """Record how much of each observed token every muscle reads, too, averaged over heads; it makes large files."""
+
+    attention_heads: bool = False
+    """The same with the decoder's heads apart."""
+
     physics: PhysicsOptions = dataclasses.field(default_factory=PhysicsOptions)
 
     def run(self) -> Done:
         """Record, and say how large the file is."""
         from arnold.episodes import policy_agent
-        from arnold.recording import policy_latents, record
+        from arnold.recording import policy_attention, policy_latents, record
         from arnold.recording_file import require_new
         from arnold.saved_policy import load
         from arnold.tasks import Environment, task
@@ -55,6 +61,9 @@ class Record:
         require_new(out)
         act = policy_agent(saved.policy, environment, deterministic=not self.sampled)
         latents = policy_latents(saved.policy, environment) if self.latents else None
+        attention = None
+        if self.attention or self.attention_heads:
+            attention = policy_attention(saved.policy, environment, self.attention_heads)
         note(f"{name}: compiling, then {self.episodes} episodes of {environment.task.horizon} control steps")
         record(
             out,
@@ -64,6 +73,7 @@ class Record:
             self.episodes,
             self.seed,
             latents=latents,
+            attention=attention,
             about={"policy": self.policy, "deterministic": int(not self.sampled)},
             note=note,
         )

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from arnold.cli.analyze_ablation import AnalyzeAblation
 from arnold.cli.analyze_emg import AnalyzeEmg
+from arnold.cli.analyze_robustness import AnalyzeRobustness
 from arnold.cli.analyze_subspace import AnalyzeSubspace
+from arnold.cli.analyze_synergies import AnalyzeSynergies
+from arnold.cli.analyze_vocabulary import AnalyzeVocabulary
 from arnold.cli.bench import Bench
 from arnold.cli.check import Check
 from arnold.cli.distill import Distill
@@ -45,8 +49,12 @@ VERBS: dict[str, type[Command]] = {
     "evaluate": Evaluate,
     "export": Export,
     "export mm-evalkit": ExportEvalkit,
+    "analyze ablation": AnalyzeAblation,
     "analyze emg": AnalyzeEmg,
+    "analyze robustness": AnalyzeRobustness,
     "analyze subspace": AnalyzeSubspace,
+    "analyze synergies": AnalyzeSynergies,
+    "analyze vocabulary": AnalyzeVocabulary,
     "bench": Bench,
     "view": View,
     "video": Video,

@@ -23,7 +23,7 @@ class Transition(NamedTuple):
     """One control step of one task's B environments (with a leading T after the scan)."""
 
     observation: jax.Array  # (B, K, H') the lags that the student reads
-    action: jax.Array  # (B, M) before the clip
+    action: jax.Array  # (B, M) before the clip, and before the projection of a policy that acts within a subspace
     log_prob: jax.Array  # (B,)
     value: jax.Array  # (B,)
     label: jax.Array  # (B, M)
@@ -95,8 +95,9 @@ def roll_out(
             mixed = noise if mixing is None else jnp.einsum("nij,nbj->nbi", mixing, noise)
             sampled = output.mean + mixed * jnp.exp(output.log_std)[:, None, :]
             log_probs = log_probability(output.mean, output.log_std, sampled, mixing)
+            executed = output.executed(sampled)
             for n, lane in enumerate(bucket.lanes):
-                choice = (output.mean[n], sampled[n], log_probs[n], output.value[n])
+                choice = (output.mean[n], sampled[n], executed[n], log_probs[n], output.value[n])
                 expert, params = experts.get(lane.name), expert_params.get(lane.name)
                 carried[lane.name], transitions[lane.name] = _lane_step(
                     lane, carried[lane.name], choice, expert, params, regime, lags
@@ -113,17 +114,17 @@ def roll_out(
 def _lane_step(
     lane: Lane,
     state: LaneState,
-    choice: tuple[jax.Array, jax.Array, jax.Array, jax.Array],
+    choice: tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array],
     expert: Expert | None,
     params: Any,
     regime: Regime,
     lags: int,
 ) -> tuple[LaneState, Transition]:
-    mean, sampled, log_prob, value = choice
+    mean, sampled, executed, log_prob, value = choice
     carry, label = state.carry, jnp.zeros_like(mean)
     if expert is not None and regime.needs_expert:
         carry, label = expert.act(params, carry, state.env.observation, state.fresh)
-    driving = {"student": sampled, "student_mean": mean, "expert": label}[regime.driver]
+    driving = {"student": executed, "student_mean": mean, "expert": label}[regime.driver]
     env = jax.vmap(lane.environment.step)(state.env, driving)
     seen = env.final_observation[:, :, -lags:]
     last_seen = jnp.where(env.truncated[:, None, None], seen, state.last_seen)

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 
 from arnold.policy.config import JsonConfig
 from arnold.policy.normaliser import ObservationStatistics
@@ -29,12 +30,34 @@ TaskTables: TypeAlias = "tuple[TokenTable, TokenTable]"
 """The observation table (K tokens) and the action table (M muscles) of one task."""
 
 
+class Projection(NamedTuple):
+    """The subspace that the actions of a bucket's tasks are projected on; see :mod:`arnold.policy.subspace`."""
+
+    mean: jax.Array  # (N, M) the action around which
+    components: jax.Array  # (N, k, M) orthonormal rows
+    inside: jax.Array  # (N,) bool, which tasks it is about: they have its muscles
+
+    def __call__(self, actions: jax.Array) -> jax.Array:
+        """Mean + P (actions - mean) of actions (N, B, M); those of other bodies as they are."""
+        mean = self.mean[:, None]
+        # In full precision also on an accelerator: a projection is not to add noise of its own.
+        precise = jax.lax.Precision.HIGHEST
+        along = jnp.einsum("nbm,nkm->nbk", actions - mean, self.components, precision=precise)
+        left = jnp.einsum("nbk,nkm->nbm", along, self.components, precision=precise)
+        return jnp.where(self.inside[:, None, None], mean + left, actions)
+
+
 class PolicyOutput(NamedTuple):
     """What an actor-critic says about the rows of a bucket."""
 
     mean: jax.Array  # (N, B, M) float32, the action's mean; actions live in [-1, 1] but the mean is not squashed
     log_std: jax.Array  # (N, M) float32, the same for every row
     value: jax.Array  # (N, B) float32, the return expected from here
+    projection: Projection | None = None  # of a policy that acts within a subspace; the mean is in it already
+
+    def executed(self, sampled: jax.Array) -> jax.Array:
+        """What drives the body where actions (N, B, M) were drawn around the mean: they, or their projection."""
+        return sampled if self.projection is None else self.projection(sampled)
 
 
 class TokenIds(Protocol):

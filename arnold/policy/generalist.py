@@ -103,8 +103,13 @@ class TransformerActorCritic:
         normalised = normaliser.newest_lags(values, self.lags)
         if self.config.normalise_observations:
             normalised = normaliser.normalise(statistics, ids.signature_ids, normalised)
-        mean, log_std, value = nnx.merge(self._graph, params)(ids, normalised)
+        mean, log_std, value = self.module(params)(ids, normalised)
         return PolicyOutput(mean=mean, log_std=log_std, value=value)
+
+    def module(self, params: Any) -> TransformerModule:
+        """The network with these parameters in it, for use inside jit; it works on normalised values."""
+        module: TransformerModule = nnx.merge(self._graph, params)
+        return module
 
     def grown(self, tasks: Iterable[TaskTables]) -> TransformerActorCritic:
         """The policy that also knows the words, signatures and quantities of ``tasks``; old ones keep their places."""

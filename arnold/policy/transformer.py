@@ -191,12 +191,16 @@ class TransformerModule(nnx.Module):
 
     def encode(self, ids: TransformerTokenIds, values: jax.Array) -> jax.Array:
         """The memory (N * B, K or L, D) that the decoders read."""
+        return self.encoder(self.entered(ids, values))
+
+    def entered(self, ids: TransformerTokenIds, values: jax.Array) -> jax.Array:
+        """What the encoder's layers begin with, (N * B, K or L, D): the tokens, or the latents that have read them."""
         groups = [(group, self.embeddings.sums(group.words)) for group in ids.groups]
         if self.config.encoder == "latent":
-            return self.encoder(self.reader(self.tokeniser, values, groups))
+            return self.reader(self.tokeniser, values, groups)
         tokens = [self.tokeniser.tokens(values, group, words) + self.scaled(words)[:, None] for group, words in groups]
         joined = jnp.concatenate(tokens, axis=2) + self.token_bias.reshape(1, 1, 1, -1)
-        return self.encoder(joined.reshape(-1, *joined.shape[2:]))
+        return joined.reshape(-1, *joined.shape[2:])
 
     def scaled(self, words: jax.Array) -> jax.Array:
         """Word sums (..., D) as tokens and queries start from them: with word gates, of unit size."""

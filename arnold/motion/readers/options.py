@@ -27,7 +27,8 @@ class ReadOptions:
         name: of the motion; the file's stem where None.
         subject: who moved; what the file or its name says where None.
         rate: frames per second, for formats that do not say it (AMC, joint-angle npz). A file that says its own keeps
-        it. start: first second that is wanted, from the file's first frame.
+            it.
+        start: first second that is wanted, from the file's first frame.
         stop: last second that is wanted; the end where None.
         scale: metres per unit of the file; found from the length of the legs where None and the file does not say it.
         up: the file's axis that points up ("x", "y", "z", "-x", ...); found from the pose where None.
