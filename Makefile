@@ -39,6 +39,7 @@ types:
 	@cd .build/types/arnold && ln -s $(addprefix ../../../,arnold/* checkpoints embodiments experiments tasks vocab) .
 
 docs: $(VENV)/.tests-installed  ## build the documentation site into .build/site; a warning is an error
+	@rm -rf .build/site
 	$(BIN)/python docs/site/build.py .build/site
 
 constraints:  ## write constraints.txt anew from the newest versions that install together (then run the tests)

@@ -306,6 +306,16 @@ FINETUNINGS: dict[str, FinetuneRecipe] = {
     "directional_walk": _on_foot("directional_walk", 2_000_000),
     "directional_control": _on_foot("directional_control", 2_000_000, "runs/finetune_directional_walk"),
     "path_following": _on_foot("path_following", 2_000_000),
+    # How much of what inactivation takes away can be learned again within three components? They are those that
+    # `arnold analyze subspace hand_index_reach` writes.
+    "hand_index_reach_subspace": FinetuneRecipe(
+        "hand_index_reach",
+        "hand_index_reach",
+        steps=160_000,
+        learner=dataclasses.replace(FINETUNING_LEARNER, log_std=(-1.5, -3.0)),
+        subspace="runs/analyses/hand_index_reach/subspace/bases.npz",
+        rank=3,
+    ),
 }
 """By recipe. One that begins where another ended starts from that one's newest run, under ``runs/``."""
 

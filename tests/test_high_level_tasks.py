@@ -283,8 +283,8 @@ def test_the_tasks_can_be_trained(walking: FollowPoint) -> None:
 
 
 def test_recipes_begin_at_the_imitator_and_name_tasks_and_clips_that_ship() -> None:
-    assert set(FINETUNINGS) == {made.name for made in FOLLOWING}
-    for name, recipe in FINETUNINGS.items():
+    for name in (made.name for made in FOLLOWING):
+        recipe = FINETUNINGS[name]
         assert isinstance(task(recipe.task), FollowPoint)
         assert recipe.task == name
         earlier = recipe.checkpoint.removeprefix("runs/finetune_")

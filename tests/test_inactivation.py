@@ -11,7 +11,7 @@ import pytest
 from probes import TWO_MUSCLES, Moment, Probe, Ruling, network
 
 from arnold.analysis.bases import Basis, load_basis, save_bases
-from arnold.analysis.inactivation import Inactivation, draw_inactivation, rank_needed
+from arnold.analysis.inactivation import Inactivation, Outcomes, draw_inactivation, rank_needed
 from arnold.analysis.muscle_signals import MuscleSignals
 from arnold.checkpoints import save_checkpoint
 from arnold.cli import main
@@ -87,6 +87,16 @@ def test_all_components_are_the_whole_action_on_the_same_episodes(table):
         assert whole[column] == pytest.approx(last[column])
     assert whole["solved"] > 0.9
     assert last["explained"] == pytest.approx(1.0)
+    assert (last["relative"], last["relative_error"]) == (pytest.approx(1.0), pytest.approx(0.0, abs=1e-9))
+
+
+def test_performance_is_relative_to_the_same_episodes():
+    """Half of what the whole action solves, in each episode: exactly a half, though episodes differ."""
+    solved = np.array([[0, 2, 4, 10], [0, 1, 2, 5], [2, 2, 2, 2]])
+    made = Outcomes(solved, np.full((3, 4), 10), np.zeros((3, 4)), 10)
+    np.testing.assert_allclose(made.relative, [1.0, 0.5, 0.5])
+    np.testing.assert_allclose(made.relative_error[:2], 0.0)
+    assert made.relative_error[2] == pytest.approx(np.array([2.0, 1.0, 0.0, -3.0]).std(ddof=1) / 2.0 / 4.0)
 
 
 def test_variance_explained_is_not_performance(table):
@@ -167,7 +177,7 @@ def test_a_policy_that_solves_nothing_gets_no_rank(runs, tmp_path):
     nothing = pandas.DataFrame(
         [("t", "none", 2, 1.0, 0.0, 0.0), ("t", "own", 1, 0.9, 0.0, 0.0), ("t", "own", 2, 1.0, 0.0, 0.0)],
         columns=["task", "basis", "rank", "explained", "solved", "solved_error"],
-    )
+    ).assign(relative=np.nan, relative_error=np.nan)
     needed = rank_needed(nothing).iloc[0]
     assert needed["note"] == "the whole action solves nothing"
     assert needed[["rank", "explained", "solved_95", "rank_correlation"]].isna().all()

@@ -22,6 +22,7 @@ from arnold.cli import main
 from arnold.episodes import policy_agent
 from arnold.errors import UserError
 from arnold.evaluation import Evaluator
+from arnold.experiments.recipes import FINETUNINGS
 from arnold.learning.config import LearnerConfig
 from arnold.learning.learner import Learner
 from arnold.learning.losses import log_probability
@@ -255,6 +256,11 @@ def test_commands_say_it(trained, capsys, monkeypatch):
         assert main([*given, *words]) == 2
         assert error in capsys.readouterr().err
     assert len(asked) == 1
+
+
+def test_a_recipe_that_ships_says_where_its_components_come_from():
+    with pytest.raises(UserError, match=r"cannot read bases from .*hand_index_reach.*`arnold analyze subspace` wrote"):
+        training.prepare(FINETUNINGS["hand_index_reach_subspace"], threads=1)
 
 
 def test_bad_input_is_one_clear_line(trained, tmp_path):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter
 
 from arnold.analysis.bases import Basis
 from arnold.analysis.muscle_signals import MuscleSignals, pooled
@@ -63,6 +66,19 @@ class Outcomes:
     def error(self) -> np.ndarray:
         """(R,): standard error of `solved` over episodes."""
         return np.asarray(self.solved_steps.std(axis=1, ddof=1) / self.horizon / math.sqrt(self.steps.shape[1]))
+
+    @property
+    def relative(self) -> np.ndarray:
+        """(R,): `solved` over that of the first projection; NaN where that solves nothing."""
+        whole = self.solved_steps[0].mean()
+        return np.asarray(self.solved_steps.mean(axis=1) / whole if whole else np.full(len(self.steps), np.nan))
+
+    @property
+    def relative_error(self) -> np.ndarray:
+        """(R,): standard error of `relative`, a ratio of means over the same episodes (Cochran 1977, section 2.11)."""
+        away = self.solved_steps - self.relative[:, None] * self.solved_steps[0]
+        whole = self.solved_steps[0].mean() or math.nan
+        return np.asarray(away.std(axis=1, ddof=1) / whole / math.sqrt(self.steps.shape[1]))
 
 
 class Inactivation:
@@ -110,9 +126,9 @@ class Inactivation:
 
         Returns:
             a row per basis and rank, its whole span always among them: ``task``, ``basis``, ``rank``, ``explained``,
-            ``solved``, ``solved_error`` (standard error), ``success`` (share of episodes with a solved step),
-            ``reward``, ``steps``. Rank 0 is the mean action held still. The row of basis ``"none"`` is the action as it
-            is, with its muscles as rank.
+            ``solved``, ``solved_error`` (standard error), ``relative`` and ``relative_error`` (to the whole action,
+            over the same episodes), ``success`` (share of episodes with a solved step), ``reward``, ``steps``. Rank 0
+            is the mean action held still. The row of basis ``"none"`` is the action as it is, with its muscles as rank.
 
         Raises:
             UserError: a basis of other muscles, a rank below 0, or fewer than 2 episodes.
@@ -146,6 +162,8 @@ class Inactivation:
         return table.assign(
             solved=outcomes.solved,
             solved_error=outcomes.error,
+            relative=outcomes.relative,
+            relative_error=outcomes.relative_error,
             success=(outcomes.solved_steps > 0).mean(axis=1),
             reward=outcomes.reward.mean(axis=1),
             steps=outcomes.steps.mean(axis=1),
@@ -281,42 +299,69 @@ def rank_needed(table: pandas.DataFrame, share: float = ENOUGH) -> pandas.DataFr
 
 
 def draw_inactivation(path: Path, table: pandas.DataFrame) -> Path:
-    """A panel per task: solved fraction (thick, with its standard error) and explained variance (thin) by rank.
+    """A panel per task: performance relative to the whole action (thick, with its standard error) and the variance
+    explained (dotted) by the number of components; a ring where `rank_needed` has it. The last panel sets the two
+    against each other.
 
     Args:
         path: the PNG file.
-        table: from `inactivate`.
+        table: from `inactivate`. Where the whole action solves nothing, there is no performance relative to it.
     """
     tasks = list(dict.fromkeys(table["task"]))
-    columns = min(3, len(tasks))
-    rows = math.ceil(len(tasks) / columns)
-    figure = Figure(figsize=(4.2 * columns, 3.1 * rows + 0.2), layout="constrained")
+    needed = rank_needed(table).set_index(["task", "basis"])
+    columns = min(3, len(tasks) + 1)
+    rows = math.ceil((len(tasks) + 1) / columns)
+    figure = Figure(figsize=(3.7 * columns, 2.9 * rows + 0.5), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis, task in zip(axes.flat, tasks, strict=False):
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    last = axes[len(tasks)]
+    for axis, task in zip(axes, tasks, strict=False):
         of_task = table[table["task"] == task]
         whole = float(of_task.loc[of_task["basis"] == "none", "solved"].iloc[0])
-        axis.axhline(whole, color=GREY, linewidth=1.0, linestyle="--")
-        for colour, basis in zip(COLOURS, _bases(of_task), strict=False):
+        axis.axhline(ENOUGH, color=GREY, linewidth=0.8, linestyle="--")
+        for basis in _bases(of_task):
             curve = of_task[of_task["basis"] == basis].sort_values("rank")
-            rank, solved, error = (curve[c].to_numpy() for c in ("rank", "solved", "solved_error"))
-            axis.fill_between(rank, solved - error, solved + error, color=colour, alpha=0.2, linewidth=0.0)
-            axis.plot(rank, solved, color=colour, linewidth=2.0, label=f"solved, {basis} components")
-            axis.plot(rank, curve["explained"], color=colour, linewidth=0.9, linestyle=":", label="variance explained")
+            colour, rank = _COLOUR_OF[basis], curve["rank"].to_numpy()
+            relative, error = (curve[c].to_numpy() for c in ("relative", "relative_error"))
+            axis.fill_between(rank, relative - error, relative + error, color=colour, alpha=0.2, linewidth=0.0)
+            axis.plot(rank, relative, color=colour, linewidth=2.0)
+            axis.plot(rank, curve["explained"], color=colour, linewidth=1.1, linestyle=":")
+            at = needed.loc[(task, basis), "rank"]
+            if isinstance(at, numbers.Integral):
+                axis.plot(at, relative[rank == at], "o", markersize=8, color=colour, markerfacecolor="white")
+            last.plot(curve["explained"], relative, "o", color=colour, markersize=3, alpha=0.7)
         axis.set_title(task, loc="left", fontsize=TITLE_SIZE)
-        axis.set_title("– – whole action", loc="right", fontsize=TEXT_SIZE, color=GREY)
+        axis.set_title(f"whole action: {100 * whole:.0f} % solved", loc="right", fontsize=TEXT_SIZE, color=GREY)
         axis.set_xlabel("components kept", fontsize=TEXT_SIZE)
-        axis.set_ylabel("share of steps solved", fontsize=TEXT_SIZE)
-        axis.set_ylim(-0.02, 1.02)
+    last.plot([0.0, 1.0], [0.0, 1.0], color=GREY, linewidth=0.8, linestyle="--")
+    last.set_title("each rank of each task", loc="left", fontsize=TITLE_SIZE)
+    last.set_xlabel("variance explained", fontsize=TEXT_SIZE)
+    last.xaxis.set_major_formatter(PercentFormatter(1.0))
+    for axis in axes[: len(tasks) + 1]:
+        axis.set_ylim(-0.03, 1.08)
+        axis.yaxis.set_major_formatter(PercentFormatter(1.0))
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=TEXT_SIZE)
-    axes.flat[0].legend(fontsize=TEXT_SIZE, frameon=False)
-    for axis in axes.flat[len(tasks) :]:
+    for axis in axes[::columns]:
+        axis.set_ylabel("of the whole action's performance", fontsize=TEXT_SIZE)
+    for axis in axes[len(tasks) + 1 :]:
         axis.set_visible(False)
+    figure.legend(handles=_handles(_bases(table)), loc="outside lower left", ncols=4, fontsize=TEXT_SIZE, frameon=False)
     with reported_writes(path):
         figure.savefig(path, dpi=DPI)
     return path
 
 
-def _bases(table: pandas.DataFrame) -> Iterable[str]:
+_COLOUR_OF = {"own": COLOURS[0], "pooled": COLOURS[3]}
+
+
+def _handles(bases: Iterable[str]) -> list[Line2D]:
+    of_bases = [Line2D([], [], color=_COLOUR_OF[b], linewidth=2.0, label=f"within {b} components") for b in bases]
+    variance = Line2D([], [], color=GREY, linewidth=1.1, linestyle=":", label="variance that they explain")
+    ring = Line2D([], [], color=GREY, linestyle="none", marker="o", markersize=8, markerfacecolor="white")
+    ring.set_label(f"{100 * ENOUGH:.0f} % from here on")
+    return [*of_bases, variance, ring]
+
+
+def _bases(table: pandas.DataFrame) -> list[str]:
     return [str(basis) for basis in dict.fromkeys(table["basis"]) if basis != "none"]

@@ -82,7 +82,7 @@ def probes(levels: Mapping[str, Sequence[float]], muscles: Sequence[str] = ()) -
         if name not in AXES:
             raise UserError(f"unknown perturbation {name!r}; {did_you_mean(name, AXES)}")
     return tuple(
-        Probe(name, float(level), Perturbation(**{name: float(level)}, muscles=tuple(muscles)))  # type: ignore[arg-type]
+        Probe(name, float(level), Perturbation(**{name: float(level)}, muscles=tuple(muscles)))
         for name, given in levels.items()
         for level in sorted(given)
     )

@@ -28,6 +28,8 @@ CELL_INCHES = 0.105
 LABEL_SIZE = 5.5
 STRONG = 0.6
 """Cosines beyond this are drawn alike."""
+MOST_WORDS = 30
+"""Ablated words that are drawn; the others matter less, and are in the table."""
 
 
 def draw_words(path: Path, words: pandas.DataFrame) -> Path:
@@ -162,22 +164,24 @@ def draw_reading(path: Path, reading: Reading) -> Path:
 
 
 def draw_ablation(path: Path, table: pandas.DataFrame) -> Path:
-    """A panel per task: what is solved without each word, the most needed first, with standard errors.
+    """A panel per task: what is solved without each word, with standard errors; the most needed first, `MOST_WORDS`
+    at most.
 
     Args:
         path: the PNG file.
         table: from `word_ablation.WordAblation`, of one task or of several.
     """
     tasks = list(dict.fromkeys(table["task"]))
-    most = max(int((table["task"] == task).sum()) for task in tasks)
-    figure = _figure(4.6 * len(tasks), 0.13 * most + 1.3)
+    counts = {task: int((table["task"] == task).sum()) - 1 for task in tasks}
+    most = min(MOST_WORDS, max(counts.values()))
+    figure = _figure(4.6 * len(tasks), 0.15 * most + 1.4)
     axes = figure.subplots(1, len(tasks), squeeze=False)[0]
     names = list(dict.fromkeys(table["category"][table["category"] != ""]))
     colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
     for axis, task in zip(axes, tasks, strict=True):
         of_task = table[table["task"] == task]
         whole = float(of_task["solved"].iloc[0])
-        drawn = of_task.iloc[1:].sort_values("solved", kind="stable")
+        drawn = of_task.iloc[1:].sort_values("solved", kind="stable").head(MOST_WORDS)
         bars = [colours.get(name, GREY) for name in drawn["category"]]
         axis.barh(range(len(drawn)), drawn["solved"], color=bars, height=0.75)
         axis.errorbar(
@@ -185,11 +189,12 @@ def draw_ablation(path: Path, table: pandas.DataFrame) -> Path:
         )
         axis.axvline(whole, color="black", linestyle="--", linewidth=1.0)
         axis.set_yticks(range(len(drawn)), drawn["word"], fontsize=6.5)
-        axis.set_ylim(most - 1.5, -0.7)
+        axis.set_ylim(most - 0.4, -0.7)
         axis.set_xlim(0.0, 1.0)
         axis.set_title(task, loc="left", fontsize=TITLE_SIZE)
         axis.set_title(f"– – intact {100 * whole:.0f} %", loc="right", fontsize=TEXT_SIZE, color=GREY)
-        axis.set_xlabel("steps solved / horizon", fontsize=TEXT_SIZE)
+        left_out = f"; {counts[task] - len(drawn)} words more" if counts[task] > len(drawn) else ""
+        axis.set_xlabel(f"steps solved / horizon{left_out}", fontsize=TEXT_SIZE)
         axis.xaxis.set_major_formatter(PercentFormatter(1.0))
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(axis="x", labelsize=TEXT_SIZE)

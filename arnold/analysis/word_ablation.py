@@ -120,8 +120,8 @@ class WordAblation:
         Args:
             params: parameters and observation statistics.
             pairs: word -> word, or finger -> finger (``{"index": "middle"}``), which stands for all words of both.
-            controls: beside it, exchanges of as many pairs of the task's words, drawn at random within the categories
-                of those asked for; none where a category has too few words.
+            controls: beside it, exchanges of the first words of the pairs with partners drawn at random within their
+                categories; none where a category has no other word (left and right).
             episodes: E, at least 2.
             seed: of starts, goals, and the controls.
             note: given a line of progress.
@@ -134,7 +134,7 @@ class WordAblation:
         """
         asked = exchanged_words(self.policy.vocabulary, pairs)
         generator = np.random.default_rng(seed)
-        drawn = [_drawn_pairs(asked, self.words, generator) for _ in range(controls)]
+        drawn = [_drawn_pairs(asked, self.words, self.policy.vocabulary, generator) for _ in range(controls)]
         names = [INTACT, " ".join(f"{one}={other}" for one, other in pairs.items())]
         names += [f"random {number + 1}" for number, control in enumerate(drawn) if control]
         tables = [self._table(params)]
@@ -275,19 +275,22 @@ def _words_of_fingers(vocabulary: Vocabulary, one: str, other: str) -> dict[str,
 
 
 def _drawn_pairs(
-    asked: Mapping[str, str], words: Sequence[str], generator: np.random.Generator
+    asked: Mapping[str, str], in_task: Sequence[str], vocabulary: Vocabulary, generator: np.random.Generator
 ) -> dict[str, str] | None:
-    """As many pairs, drawn from ``words`` within the categories of the first words; None where there are too few."""
-    wanted: dict[str, int] = {}
-    for word in asked:
-        wanted[category(word)] = wanted.get(category(word), 0) + 1
+    """The first words of the pairs with other partners of their categories, drawn from the task's words, or from the
+    vocabulary where the task has no others; None where there are none at all.
+    """
     drawn: dict[str, str] = {}
-    for name, count in wanted.items():
-        candidates = [word for word in words if category(word) == name]
-        if len(candidates) < max(2 * count, 3):  # of two words there is only the exchange that was asked for
+    for name in dict.fromkeys(map(category, asked)):
+        first = [word for word in asked if category(word) == name]
+        asked_for = {asked[word] for word in first}
+        for words in (in_task, vocabulary.words):
+            candidates = [word for word in words if category(word) == name and word not in first]
+            if len(candidates) >= len(first) and not set(candidates) <= asked_for:
+                break
+        else:
             return None
-        chosen = generator.permutation(candidates)[: 2 * count].tolist()
-        drawn |= dict(zip(chosen[:count], chosen[count:], strict=True))
+        drawn |= dict(zip(first, generator.permutation(candidates)[: len(first)].tolist(), strict=True))
     return drawn
 
 

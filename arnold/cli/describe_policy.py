@@ -90,7 +90,7 @@ def _within(config: dict[str, Any]) -> list[str]:
     return [
         f"acts within: the first {subspace['rank']} of {subspace['components']} components of the actions of "
         f"{len(subspace['muscles'])} muscles, {_percent(subspace['explained'])} of their variance "
-        f"({subspace['source']}); with other bodies freely"
+        f"({subspace['source']}){'; with other bodies freely' if config['kind'] == 'transformer' else ''}"
     ]
 
 

@@ -85,7 +85,8 @@ def _recipes() -> None:
             what = f"{len(staged.pretraining.mixture)} tasks distilled, {held_out} others learned with and without them"
         rows.append([name, "distill", f"{steps:,}", what])
     for name, tuning in FINETUNINGS.items():
-        what = f"{tuning.task}, {tuning.environments} environments, from {tuning.checkpoint}"
+        within = f", within {tuning.rank} components" if tuning.rank else ""
+        what = f"{tuning.task}, {tuning.environments} environments, from {tuning.checkpoint}{within}"
         rows.append([name, "finetune", f"{tuning.steps:,}", what])
     show_table(["recipe", "command", "steps", "what"], rows)
 

@@ -30,6 +30,8 @@ from arnold.policy.attention import Attention, share_rows
 from arnold.policy.generalist import TransformerActorCritic
 from arnold.policy.layers import DecoderLayer, DecoderStack, EncoderStack
 from arnold.policy.linear import affine
+from arnold.policy.subspace import SubspaceActorCritic, network_params
+from arnold.policy.transformer import TransformerModule
 
 
 @jax.tree_util.register_dataclass
@@ -81,6 +83,8 @@ class Introspection:
     """
 
     def __init__(self, policy: ActorCritic, tables: TaskTables, purpose: str = "word embeddings"):
+        if isinstance(policy, SubspaceActorCritic):
+            policy = policy.network
         if not isinstance(policy, TransformerActorCritic):
             raise UserError(
                 f"{purpose} are of transformers, and this policy is of kind {type(policy).__name__}; give one that was "
@@ -111,12 +115,12 @@ class Introspection:
             params: parameters and observation statistics.
             observation: raw values (R, K, H).
         """
-        encoded: jax.Array = self.policy.module(params[0]).encode(self.ids, self._normalised(params, observation))
+        encoded: jax.Array = self._module(params[0]).encode(self.ids, self._normalised(params, observation))
         return encoded
 
     def attention(self, params: Any, observation: jax.Array) -> AttentionMaps:
         """All attention on the way from observed tokens to muscles; arguments as `memory`."""
-        module = self.policy.module(params[0])
+        module = self._module(params[0])
         x = module.entered(self.ids, self._normalised(params, observation))
         reading = None
         if self.policy.config.encoder == "latent":
@@ -132,7 +136,7 @@ class Introspection:
         The norm, over the token's values, of the action's derivative with respect to normalised values: per standard
         deviation of the observation, to first order. Arguments as `memory`; the cost is that of M backward passes.
         """
-        module = self.policy.module(params[0])
+        module = self._module(params[0])
         columns = [group.index[0] for group in self.ids.groups]  # (E, C) each
 
         def of_row(row: jax.Array) -> jax.Array:
@@ -148,7 +152,7 @@ class Introspection:
         Args:
             params: the parameters alone.
         """
-        module = self.policy.module(params)
+        module = self._module(params)
         words = module.embeddings.sums(self.ids.action_words)
         layer = next(_layers(module.action_decoder))
         asked = layer.memory_norm(_after_each_other(layer, module.scaled(words)))
@@ -156,6 +160,9 @@ class Introspection:
         gated = self.policy.config.word_gates
         read_out = module.action_head.kernel[..., 0].reshape(1, -1) + module.read_out(words)[0] if gated else None
         return MuscleVectors(words[0], query[0], read_out)
+
+    def _module(self, params: Any) -> TransformerModule:
+        return self.policy.module(network_params(params))
 
     def _normalised(self, params: Any, observation: jax.Array) -> jax.Array:
         values = normaliser.newest_lags(observation[None], self.policy.lags)

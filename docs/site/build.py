@@ -31,12 +31,11 @@ def lay_out(folder: Path) -> None:
 
 
 def build(out: Path) -> int:
-    """Build into a folder, whose site is replaced; returns the exit code, which a warning makes 1."""
+    """Build into a folder, which should be new or empty; returns the exit code, which a warning makes 1."""
     gc.disable()  # a quarter of the time; the process ends with the build
     with tempfile.TemporaryDirectory() as scratch:
         pages = Path(scratch) / "docs"
         lay_out(pages)
-        shutil.rmtree(out, ignore_errors=True)
         flags = ("--fail-on-warning", "--quiet", "--conf-dir", str(SITE), "--doctree-dir", f"{scratch}/doctrees")
         return build_main([*flags, str(pages), str(out)])
 

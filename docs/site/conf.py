@@ -23,7 +23,7 @@ myst_heading_anchors = 3
 
 default_role = "literal"  # docstrings write `name` and ``name`` alike
 highlight_language = "none"  # unless a block says what it is: most are shell commands
-autodoc_default_options = {"members": True, "ignore-module-all": True}
+autodoc_default_options = {"members": True, "special-members": "__call__", "ignore-module-all": True}
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 add_module_names = False  # the heading says it

@@ -66,8 +66,10 @@ def modules(package: str) -> list[str]:
 def package_page(package: str) -> str:
     """What a package offers, its modules at a glance, then each module in full."""
     lines = [*_title(package, "="), f".. automodule:: {package}", ""]
-    offered = getattr(importlib.import_module(package), "__all__", ()) if package != "arnold" else ()
-    if offered:
+    offered = getattr(importlib.import_module(package), "__all__", ())
+    if package == "arnold":
+        lines += ["They are listed among the :doc:`public names <index>`.", ""]
+    elif offered:
         lines += [f"From ``{package}`` import: {', '.join(f':py:obj:`~{package}.{name}`' for name in offered)}.", ""]
     inside = {name: importlib.import_module(name) for name in modules(package)}
     lines += _table(("module", "what it is"), [(f":py:mod:`{name}`", summary(each)) for name, each in inside.items()])
@@ -102,7 +104,8 @@ def help_text(words: Sequence[str]) -> str:
     """What a command prints when it is asked for help."""
     said = io.StringIO()
     with mock.patch.dict(os.environ, {"COLUMNS": HELP_COLUMNS}), contextlib.redirect_stdout(said):
-        main([*words, "--help"])
+        code = main([*words, "--help"])
+    assert code == 0, words
     return said.getvalue().strip()
 
 
@@ -110,9 +113,10 @@ def zoo_page(zoo: Sequence[ZooEntry]) -> str:
     """The policies that ship: a table of specialists, and one for each transformer."""
     lines = [POLICIES]
     for entry in zoo:
-        if entry.card["settings"]["kind"] == "distill":
+        kind = entry.card["settings"]["kind"]
+        if kind != "expert":
             steps, minutes = _training(entry.card)
-            lines += [f"## {entry.name}", "", f"A transformer: `arnold distill {entry.card['recipe']}`, {steps} steps"]
+            lines += [f"## {entry.name}", "", f"A transformer: `arnold {kind} {entry.card['recipe']}`, {steps} steps"]
             lines += [f"in {minutes}; *of expert* is what it keeps of its specialist's solved steps.", ""]
             rows = [(f"`{task}`", *_solved(row), _kept(row)) for task, row in entry.card["evaluation"].items()]
             lines += [*_markdown_table(("task", "solved", "success", "of expert"), rows), ""]
