@@ -23,9 +23,9 @@ WORST = 5  # joints that are named
 SUBJECT = "subject "
 COLUMNS = {
     "success_each": ("success, each < 0.15 m", 100.0, ".1f", " %"),
-    "coverage_each": ("coverage", 100.0, ".1f", " %"),
+    "coverage_each": ("coverage, each", 100.0, ".1f", " %"),
     "success_mean": ("success, mean < 0.5 m", 100.0, ".1f", " %"),
-    "coverage_mean": ("coverage", 100.0, ".1f", " %"),
+    "coverage_mean": ("coverage, mean", 100.0, ".1f", " %"),
     "mpjpe_mm": ("MPJPE mm", 1.0, ".1f", ""),
     "mpjpe_relative_mm": ("relative mm", 1.0, ".1f", ""),
     "joint_position_rms_rad": ("joints rad", 1.0, ".3f", ""),

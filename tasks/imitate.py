@@ -311,6 +311,7 @@ def _entity(frame: str) -> tuple[str, ...]:
     return lexicon.site_words(frame, side=None)
 
 
+@jax.jit
 def _turn(current: jax.Array, wanted: jax.Array) -> jax.Array:
     """The rotation vector (3,) rad from one quaternion to another, world frame."""
     return rotation_vector(rotation(wanted) * rotation(current).inv())

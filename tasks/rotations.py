@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -63,7 +63,8 @@ def tilt(quaternion: jax.Array) -> jax.Array:
     return shortest_turn(up, rotation(quaternion).apply(up))
 
 
-def by_heading(quaternion: jax.Array, forward: Sequence[float], vector: jax.Array) -> jax.Array:
+@functools.partial(jax.jit, static_argnames="forward")  # an imitation task says it a hundred times: traced once
+def by_heading(quaternion: jax.Array, forward: tuple[float, ...], vector: jax.Array) -> jax.Array:
     """A vector (3,) of the world in the frame that has z up, and x where a body turned by ``quaternion`` (4,) faces.
 
     Args:

@@ -27,6 +27,7 @@ from arnold.learning.config import LearnerConfig
 from arnold.learning.learner import Learner
 from arnold.learning.losses import log_probability
 from arnold.policy.generalist import TransformerActorCritic
+from arnold.policy.introspection import Introspection
 from arnold.policy.presets import preset
 from arnold.policy.subspace import KEY, Subspace, confined, unconfined
 from arnold.recipe import ExpertRecipe, FinetuneRecipe, from_json, to_json
@@ -142,6 +143,11 @@ def test_a_generalist_acts_with_other_bodies_as_it_did():
         jax.jit(p.apply)(q, statistics, p.bind(tables[2:]), values).mean for p, q in ((net, params), (policy, within))
     ]
     np.testing.assert_array_equal(*means)
+    memories = [
+        jax.jit(Introspection(p, tables[0]).memory)((q, statistics), values[0])
+        for p, q in ((net, params), (policy, within))
+    ]
+    np.testing.assert_array_equal(*memories, err_msg="what records latents opens it, too")
     values = jnp.tile(values, (2, 1, 1, 1))
     of_both = jax.jit(policy.apply)(within, statistics, policy.bind(tables[:2]), values).mean
     away = np.asarray(of_both) - MEAN
