@@ -151,7 +151,8 @@ class _Painted:
 def _painted(stage: Stage, surfaces: Sequence[_Surface], targets: np.ndarray, camera: np.ndarray) -> _Painted:
     """The stage as it stands."""
     middle, size = stage.extent()
-    still, moving = [], []
+    still: list[_Flat] = []
+    moving: list[_Flat] = []
     for surface in surfaces:
         turn, place = stage.data.geom_xmat[surface.geom].reshape(3, 3), stage.data.geom_xpos[surface.geom]
         seen = _lit((surface.triangles @ turn.T + place) @ camera.T, surface.colour)

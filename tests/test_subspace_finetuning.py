@@ -139,17 +139,18 @@ def test_a_generalist_acts_with_other_bodies_as_it_did():
     params, statistics = jax.jit(net.init)(jax.random.key(0)), net.init_statistics()
     policy, within = confined(net, params, subspace())
     values = jax.random.normal(jax.random.key(1), (1, 5, 2, net.lags))
-    means = [
-        jax.jit(p.apply)(q, statistics, p.bind(tables[2:]), values).mean for p, q in ((net, params), (policy, within))
-    ]
+
+    @jax.jit
+    def outputs(params, within):
+        pairs = ((net, params), (policy, within))
+        means = [p.apply(q, statistics, p.bind(tables[2:]), values).mean for p, q in pairs]
+        memories = [Introspection(p, tables[0]).memory((q, statistics), values[0]) for p, q in pairs]
+        of_both = policy.apply(within, statistics, policy.bind(tables[:2]), jnp.tile(values, (2, 1, 1, 1))).mean
+        return means, memories, of_both
+
+    means, memories, of_both = outputs(params, within)
     np.testing.assert_array_equal(*means)
-    memories = [
-        jax.jit(Introspection(p, tables[0]).memory)((q, statistics), values[0])
-        for p, q in ((net, params), (policy, within))
-    ]
     np.testing.assert_array_equal(*memories, err_msg="what records latents opens it, too")
-    values = jnp.tile(values, (2, 1, 1, 1))
-    of_both = jax.jit(policy.apply)(within, statistics, policy.bind(tables[:2]), values).mean
     away = np.asarray(of_both) - MEAN
     np.testing.assert_allclose(away[..., 0], away[..., 1], atol=1e-6)
 

@@ -615,6 +615,8 @@ def test_the_commands_write_tables_and_pictures(checkpoint, tmp_path, capsys):
         assert len(pandas.read_csv(out / f"{name}.csv")), name
     options = ["--episodes", "2", "--threads", "1", "--out", str(out)]
     assert main(["analyze", "ablation", checkpoint, "--task", TASK.name, "--words", "right", *options]) == 0
+    said = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [TASK.name, "right", "7", "6"] in [line[:4] for line in said], "tokens and muscles that it names"
     assert pandas.read_csv(out / "ablation.csv")["word"].tolist() == ["(intact)", "right"]
     assert (out / "ablation.png").read_bytes()[:4] == b"\x89PNG"
     assert main(["analyze", "ablation", checkpoint, "--words", "right", "--exchange", "left=right"]) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -89,6 +90,6 @@ class AnalyzeAblation:
 
 
 def _row(row: Any) -> list[str]:
-    named = [str(count) if isinstance(count, int) else "" for count in (row.tokens, row.muscles)]
+    named = [str(count) if isinstance(count, numbers.Integral) else "" for count in (row.tokens, row.muscles)]
     solved = f"{100 * row.solved:.1f} ± {100 * row.solved_error:.1f} %"
     return [row.task, row.word, *named, solved, f"{100 * row.change:+.1f} %", f"{row.reward:.2f}"]
