@@ -119,7 +119,8 @@ class WordAblation:
 
         Args:
             params: parameters and observation statistics.
-            pairs: word of this task -> word, or finger -> finger (``{"index": "middle"}``), which stands for all words of both.
+            pairs: word of this task -> word, or finger -> finger (``{"index": "middle"}``), which stands for all words
+                of both.
             controls: beside it, exchanges of the first words of the pairs with partners drawn at random within their
                 categories; none where a category has no other word (left and right).
             episodes: E, at least 2.

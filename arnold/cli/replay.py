@@ -31,6 +31,7 @@ class Replay:
         """Replay and report."""
         from arnold.checkpoints import load_config, load_learner
         from arnold.recipe import from_json
+        from arnold.saved_policy import load
         from arnold.training import prepare
 
         config = load_config(self.dump)
@@ -38,7 +39,8 @@ class Replay:
             raise UserError(
                 f"{self.dump} does not say which recipe it is of; give a folder <run>/nonfinite/iteration_..."
             )
-        prepared = prepare(from_json(config["recipe"]), self.physics.backend, self.physics.threads)
+        subspace = load(self.dump).subspace
+        prepared = prepare(from_json(config["recipe"]), self.physics.backend, self.physics.threads, subspace)
         before = load_learner(self.dump, prepared.initial())
         note(f"iteration {int(before.iteration)}: compiling and running it again ...")
         after, metrics = prepared.learner.train_iteration(before)
