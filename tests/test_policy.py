@@ -383,7 +383,7 @@ def test_an_expert_answers_with_the_shapes_of_the_contract_and_starts_near_zero(
     expert = MlpActorCritic(*LEFT)
     params, ids = expert.init(jax.random.key(0)), expert.bind([LEFT])
     output = jax.jit(expert.apply)(params, expert.init_statistics(), ids, _values(1, 1, 5))
-    assert [array.shape for array in output] == [(1, 5, 3), (1, 3), (1, 5)]
+    assert (output.mean.shape, output.log_std.shape, output.value.shape) == ((1, 5, 3), (1, 3), (1, 5))
     assert float(jnp.abs(output.mean).max()) < 0.1
     np.testing.assert_allclose(output.log_std, -0.7, atol=1e-6)
 
