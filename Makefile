@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # A Python of your own:          make quickstart PYTHON=/path/to/python3.12
 # What the tests install extra:  make test TEST_EXTRAS=dev     (without torch: its parity tests are skipped)
 PYTHON ?=
-TEST_EXTRAS ?= dev,torch
+TEST_EXTRAS ?= dev,smpl,torch
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
