@@ -29,6 +29,7 @@ from arnold.drawing import draw_transfer
 from arnold.errors import UserError
 from arnold.evaluation import Evaluator
 from arnold.metric_log import read_rows
+from arnold.metric_sinks import require_sinks
 from arnold.recipe import LoopRecipe, Recipe, TransferRecipe, from_json, to_json
 from arnold.tasks import Environment, task
 from arnold.training import Trained, resume_run, run_recipe, steps_per_iteration
@@ -45,6 +46,7 @@ class Stages:
         folder: where.
         backend, threads: of the physics.
         note: given a line as each stage begins.
+        sinks: where metrics go besides the runs' own files: ``tensorboard``, ``wandb``.
     """
 
     recipe: Any
@@ -52,6 +54,10 @@ class Stages:
     backend: str = "native"
     threads: int | None = None
     note: Callable[[str], None] = lambda line: None
+    sinks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        require_sinks(self.sinks)
 
     def _stage(self, name: str, recipe: Recipe) -> Path | Trained:
         """The run of a stage that is done; or, where it was asked to stop, what it had come to."""
@@ -66,7 +72,7 @@ class Stages:
 
     def _train(self, name: str, recipe: Recipe) -> Trained:
         """Begin a stage, or go on with it."""
-        options: dict[str, Any] = {"backend": self.backend, "threads": self.threads}
+        options: dict[str, Any] = {"backend": self.backend, "threads": self.threads, "sinks": self.sinks}
         begun = self._runs(name)
         self.note(f"stage {name}: {'going on' if begun else 'beginning'}")
         if begun:
@@ -170,7 +176,7 @@ def begin(recipe: LoopRecipe | TransferRecipe, folder: Path, **options: Any) -> 
     Args:
         recipe: of the stages.
         folder: made if missing.
-        options: ``backend``, ``threads``, ``note``.
+        options: ``backend``, ``threads``, ``note``, ``sinks``.
 
     Raises:
         UserError: where the folder holds one already, or cannot be written.
@@ -183,10 +189,11 @@ def begin(recipe: LoopRecipe | TransferRecipe, folder: Path, **options: Any) -> 
             )
     if (folder / RECIPE_FILE).exists():
         raise UserError(f"{str(folder)!r} holds stages already; go on with --resume {folder}, or name another folder")
+    stages = _opened(recipe, folder.absolute(), options)
     with reported_writes(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / RECIPE_FILE, staged_to_json(recipe))
-    return _opened(recipe, folder.absolute(), options)
+    return stages
 
 
 def reopen(folder: Path, **options: Any) -> Loop | Transfer:

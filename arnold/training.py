@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from arnold.experts import Expert, PolicyExpert
 from arnold.learning.learner import Learner, TrainState
 from arnold.learning.loop import Ended, resume, train
 from arnold.learning.mixture import Mixture
+from arnold.metric_sinks import require_sinks
 from arnold.policy import normaliser
 from arnold.policy.generalist import TransformerActorCritic
 from arnold.policy.mlp import MlpActorCritic
@@ -62,6 +63,7 @@ def run_recipe(
     threads: int | None = None,
     on_iteration: OnIteration | None = None,
     save_every_s: float = 120.0,
+    sinks: Sequence[str] = (),
 ) -> Trained:
     """Start a new run of a recipe.
 
@@ -73,10 +75,12 @@ def run_recipe(
         threads: threads of the native back end.
         on_iteration: called after each iteration.
         save_every_s: seconds between checkpoints.
+        sinks: where metrics go besides the run's own files: ``tensorboard``, ``wandb``.
 
     Raises:
         UserError: for anything in the recipe that does not fit.
     """
+    require_sinks(sinks)  # before anything is compiled
     prepared = prepare(recipe, backend, threads)
     fingerprints = {lane.name: lane.environment.body.fingerprint for lane in prepared.learner.lanes}
     physics = {lane.name: lane.environment.physics for lane in prepared.learner.lanes}
@@ -84,7 +88,7 @@ def run_recipe(
     extra = {"bodies": fingerprints, "vocabulary": prepared.learner.policy.vocabulary.fingerprint, "backend": backend}
     if reports:
         extra["conversion"] = reports
-    run = Run.create(root, name, to_json(recipe), fingerprints=extra)
+    run = Run.create(root, name, to_json(recipe), fingerprints=extra, sinks=sinks)
     return _go(run, prepared, prepared.initial(), name, on_iteration, save_every_s)
 
 
@@ -95,13 +99,14 @@ def resume_run(
     threads: int | None = None,
     on_iteration: OnIteration | None = None,
     save_every_s: float = 120.0,
+    sinks: Sequence[str] = (),
 ) -> Trained:
     """Go on with a run where its newest good checkpoint stands, in the same files.
 
     Raises:
         UserError: where ``path`` is no run, or has nothing to resume.
     """
-    run = Run.open(path)
+    run = Run.open(path, sinks=sinks)
     latest = run.latest()
     # The subspace is the checkpoint's, whatever has become of the file that it was read from.
     subspace = saved_policy.load(latest).subspace if latest else None
@@ -115,7 +120,8 @@ def _go(
 ) -> Trained:
     learner = prepared.learner
     config = saved_policy.describe(learner.policy, prepared.tasks, **prepared.about)
-    ended = train(run, learner, state, config, label=label, on_iteration=on_iteration, save_every_s=save_every_s)
+    with run:  # what its sinks still hold is handed over
+        ended = train(run, learner, state, config, label=label, on_iteration=on_iteration, save_every_s=save_every_s)
     saved = SavedPolicy(
         learner.policy, learner.policy_params(ended.state), ended.state.statistics, config, run.latest()
     )

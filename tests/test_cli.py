@@ -122,6 +122,8 @@ def test_help_names_every_command_and_loads_neither_jax_nor_mujoco() -> None:
         (["train", TASK, "--set", "learner.epochs"], "write NAME=VALUE"),
         (["train", TASK, "--backend", "mjxx"], "did you mean 'mjx'"),
         (["train", TASK, "--threads", "0"], "--threads is 0"),
+        (["train", TASK, "--log", "wandbb"], "did you mean 'wandb'"),
+        (["distill", "arnold_full", "--log", "tensorbord"], "did you mean 'tensorboard'"),
         (["train", TASK, "--resume", "nowhere", "--steps", "5"], "steps cannot be given with it"),
         (["train", "--resume", "nowhere"], "is not a run"),
         (["distill", "quickstrat"], "did you mean 'quickstart'"),

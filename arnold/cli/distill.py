@@ -50,7 +50,7 @@ class Distill(TrainingOptions):
             recipe = self._recipe()
             shares = ", ".join(f"{name} ({environments} environments)" for name, environments in recipe.mixture)
             note(f"distilling {shares} into one {recipe.preset} transformer, {recipe.steps:,} environment steps")
-            ended = training_run.started(recipe, self.recipe, self.runs, self.physics)
+            ended = training_run.started(recipe, self.recipe, self)
         if not ended.finished or not self.episodes:
             return ended.done()
         return ended.done(*self._evaluate_and_report(ended))
@@ -72,7 +72,7 @@ class Distill(TrainingOptions):
         from arnold.experiments.recipes import STAGED
 
         self.physics.check()
-        options = {"backend": self.physics.backend, "threads": self.physics.threads, "note": note}
+        options = {"backend": self.physics.backend, "threads": self.physics.threads, "note": note, "sinks": self.log}
         if self.resume:
             of_new = ("recipe", "experts", "mixture", "steps", "preset", "seed", "set")
             given = [flag for flag in of_new if getattr(self, flag) not in (None, "", ())]

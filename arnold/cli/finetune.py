@@ -61,7 +61,7 @@ class Finetune(TrainingOptions):
         start, how = recipe.checkpoint, recipe.learner.regime
         within = f" within {recipe.rank} components of its action" if recipe.subspace else ""
         note(f"fine-tuning {start} on {name} by {how}{within}, {recipe.steps:,} environment steps")
-        return training_run.started(recipe, f"finetune_{name}", self.runs, self.physics).done()
+        return training_run.started(recipe, f"finetune_{name}", self).done()
 
     def _named(self) -> FinetuneRecipe:
         """The recipe of that name, with what was given in place of its own."""

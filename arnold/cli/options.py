@@ -58,6 +58,9 @@ class TrainingOptions:
     runs: Path = Path("runs")
     """Where the run's folder goes."""
 
+    log: Names = ()
+    """Where metrics go besides the run's own files: tensorboard, wandb (the extra `log`)."""
+
     physics: PhysicsOptions = dataclasses.field(default_factory=PhysicsOptions)
 
 

@@ -35,7 +35,7 @@ class Train(TrainingOptions):
         if self.resume:
             return training_run.resumed(self, ("name", "steps", "environments", "seed", "start_from", "set")).done()
         recipe, label = self._recipe()
-        return training_run.started(recipe, label, self.runs, self.physics).done()
+        return training_run.started(recipe, label, self).done()
 
     def _recipe(self) -> tuple[ExpertRecipe, str]:
         from arnold.cli.overrides import with_given, with_settings

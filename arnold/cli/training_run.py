@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from arnold import training
-from arnold.cli.options import PhysicsOptions, TrainingOptions
+from arnold.cli.options import TrainingOptions
 from arnold.cli.output import Done, say
 from arnold.errors import UserError
 from arnold.metric_log import read_rows
@@ -33,21 +34,19 @@ class TrainingRun:
         if not self.finished:
             say(f"stopped and saved; go on with --resume {run.path}")
         written = tuple(path for path in run.written if path.exists())
-        run.close()
         return Done((*written, *more, run.path), 0 if self.finished else STOPPED)
 
 
-def started(recipe: Recipe, label: str, runs: Path, physics: PhysicsOptions) -> TrainingRun:
+def started(recipe: Recipe, label: str, command: TrainingOptions) -> TrainingRun:
     """Start a run of a recipe, train to its end and say how it went.
 
     Args:
         recipe: what to train.
         label: names the run's folder.
-        runs: where it goes.
-        physics: the back end.
+        command: says where its folder goes, on what it runs, and who is told of it.
     """
-    physics.check()
-    trained = training.run_recipe(recipe, label, root=runs, backend=physics.backend, threads=physics.threads)
+    command.physics.check()
+    trained = training.run_recipe(recipe, label, root=command.runs, **_options(command))
     return _told(TrainingRun(trained))
 
 
@@ -69,9 +68,12 @@ def resumed(command: TrainingOptions, not_with: tuple[str, ...]) -> TrainingRun:
             f"--resume goes on with a run as it was begun, so {', '.join(given)} cannot be given with it; "
             "start a new run, or fine-tune the run's policy with `arnold finetune`"
         )
+    return _told(TrainingRun(training.resume_run(Path(command.resume), **_options(command))))
+
+
+def _options(command: TrainingOptions) -> dict[str, Any]:
     physics = command.physics
-    trained = training.resume_run(Path(command.resume), backend=physics.backend, threads=physics.threads)
-    return _told(TrainingRun(trained))
+    return {"backend": physics.backend, "threads": physics.threads, "sinks": command.log}
 
 
 def _told(ended: TrainingRun) -> TrainingRun:
