@@ -210,15 +210,31 @@ def test_the_command_states_r_beside_the_published_one_and_writes_its_tables(
     data = tmp_path / "emg.npz"
     names = {"muscles": np.array(human.muscles), "myoleg_actuator": np.array([f"{a}_l" for a in human.actuators])}
     np.savez(data, mean=human.mean, subjects=np.array(human.subjects), speed_kmh=human.speeds, **names)
-    out = tmp_path / "out"
+    out, gait = tmp_path / "out", tmp_path / "gait.npz"
+    np.savez(gait, **planted_gait(degrees=10.0))
     words = ["analyze", "emg", str(policy), "--task", "imitate_walking", "--emg", str(data), "--out", str(out)]
-    assert main(words) == 0
+    assert main([*words, "--gait", str(gait)]) == 0
     said = capsys.readouterr().out
     row = next(line for line in said.splitlines() if line.startswith("Tibialis Anterior")).split()
     assert float(row[2]) > 0.9
     assert float(row[-1]) == KINESIS["Tibialis Anterior"]
     assert f"KINESIS published r {KINESIS_OVERALL}" in said
     assert {"emg.csv", "emg.png", "gait_cycle.csv"} <= {path.name for path in out.iterdir()}
+    angles = pd.read_csv(out / "kinematics.csv", index_col=0).query("kind == 'angle'")
+    assert angles.loc["hip_flexion_l", "rmse"] == pytest.approx(10.0), "the planted walk keeps its joints at zero"
+
+
+def planted_gait(degrees: float) -> dict[str, np.ndarray]:
+    """Someone whose hip stays at an angle, in the file's layout."""
+    made: dict[str, np.ndarray] = {}
+    for short, name, value in (
+        ("q", "hip_flexion", degrees),
+        ("moment", "hip_flexion", 0.0),
+        ("grf", "Vertical", 50.0),
+    ):
+        made |= {f"{short}_mean": np.full((101, 1), value), f"{short}_std": np.zeros((101, 1))}
+        made |= {f"{short}_all": np.full((101, 1, 3), value), f"{short}_names": np.array([name])}
+    return made
 
 
 def saved_policy(folder: Path) -> Path:
@@ -235,6 +251,7 @@ def saved_policy(folder: Path) -> Path:
     [
         (["--foot", "third"], "--foot is 'third'; left or right"),
         (["--perturb", "sleep=1"], "unknown perturbation 'sleep'"),
+        (["--gait", "nowhere.npz"], "no human gait reference at 'nowhere.npz'"),
         (["--task", "elbow_pose"], "--task imitate_walking"),
         (["--task", "imitate_reaching"], "has no two feet that feel"),
     ],

@@ -16,6 +16,7 @@ from arnold.errors import UserError
 
 if TYPE_CHECKING:  # importing it imports JAX, which help and errors do not wait for
     from arnold.analysis.emg import EmgComparison
+    from arnold.analysis.human_data import HumanGait
     from arnold.tasks.imitate import Imitate
 
 
@@ -44,6 +45,9 @@ class AnalyzeEmg:
     emg: Path | None = None
     """People's EMG: the npz or the folder of npy files; below ARNOLD_SHARED where not given."""
 
+    gait: Path | None = None
+    """A person's joint angles, an npz; below ARNOLD_SHARED where not given, and left out where there is none."""
+
     perturb: Pairs = ()
     """What is wrong with the muscles, as in `arnold evaluate`."""
 
@@ -59,7 +63,7 @@ class AnalyzeEmg:
         """Walk, compare, print the table, write tables and picture."""
         _require_packages()
         from arnold.analysis.emg import compare_emg, write_emg
-        from arnold.analysis.human_data import load_human_emg
+        from arnold.analysis.human_data import load_human_emg, load_human_gait
         from arnold.analysis.walking import FEET, cycles_at, over_the_cycle, walks
         from arnold.episodes import policy_agent
         from arnold.saved_policy import load
@@ -68,6 +72,7 @@ class AnalyzeEmg:
         if self.foot not in FEET:
             raise UserError(f"--foot is {self.foot!r}; {' or '.join(FEET)} is accepted")
         human = load_human_emg(self.emg)
+        gait = load_human_gait(self.gait) if self.gait else None
         perturbation = Perturbation.of(name_value_pairs("--perturb", self.perturb))
         saved = load(self.policy)
         walked = walks(
@@ -90,7 +95,7 @@ class AnalyzeEmg:
         seconds = sum(cycle.duration for cycle in cycles) / len(cycles)
         walking = f"{len(cycles)} cycles of the {self.foot} foot, {kmh:.1f} km/h, {seconds:.2f} s each"
         _show(compared, f"{walking}; muscles: {perturbation}")
-        written += _kinematics(folder, averages, FEET[self.foot])
+        written += _kinematics(folder, averages, FEET[self.foot], gait)
         return Done((*written, folder))
 
     def _task(self, saved: Any) -> Imitate:
@@ -132,7 +137,7 @@ def _shown(name: str, value: float | None) -> str:
     return {"p_bonferroni": f"{value:.3f}", "best_shift_percent": f"{value:+.0f} %"}.get(name, f"{value:.2f}")
 
 
-def _kinematics(folder: Path, averages: Any, side: str) -> tuple[Path, ...]:
+def _kinematics(folder: Path, averages: Any, side: str, gait: HumanGait | None) -> tuple[Path, ...]:
     """Joint angles beside a person's, where the person's are at hand; every average over the cycle is written."""
     import pandas as pd
 
@@ -143,7 +148,7 @@ def _kinematics(folder: Path, averages: Any, side: str) -> tuple[Path, ...]:
     whole = pd.concat({kind: each.table() for kind, each in averages.items()}, axis=1)
     written = [write_text(folder / "gait_cycle.csv", whole.to_csv(float_format="%.5g"))]
     try:
-        human = load_human_gait()
+        human = gait or load_human_gait()
     except UserError as error:
         note(f"joint angles are not compared: {error}")
         return tuple(written)
