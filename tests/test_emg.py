@@ -20,7 +20,7 @@ from test_gait import PERIOD, walk
 
 from arnold.analysis import walking
 from arnold.analysis.emg import KINESIS, KINESIS_OVERALL, compare_emg, human_agreement, write_emg
-from arnold.analysis.gait import Averages
+from arnold.analysis.gait import Averages, Cycle, central
 from arnold.analysis.human_data import MUSCLES, HumanEmg, load_human_emg
 from arnold.analysis.walking import FEET, Walk, cycles_at, over_the_cycle, walk_of_states
 from arnold.checkpoints import save_checkpoint
@@ -132,13 +132,55 @@ def test_people_agree_with_each_other_as_published() -> None:
     speed, everyone = human.nearest(4.5)
     assert speed == 4.5
     assert everyone.shape == (9, 100, 9)
-    pairwise, left_out = human_agreement(everyone, human.subjects, human.muscles)
+    pairwise, left_out = human_agreement(everyone, human.subjects, human.muscles, scaled=False)
     published = [0.87, 0.85, 0.93, 0.82, 0.85, 0.94, 0.14, 0.87, 0.94]
     np.testing.assert_allclose(pairwise.median(), published, atol=0.006)
     averages = pairwise.mean(axis=1)
     assert averages.median() == pytest.approx(0.73, abs=0.005)
     assert (averages.min(), averages.max()) == pytest.approx((0.52, 0.94), abs=0.005)
     assert left_out.to_numpy().mean() == pytest.approx(0.82, abs=0.005)
+    assert "faint: Vastus Lateral of person 11" in " ".join(compare_emg(activations(), human, 4.5).notes)
+
+
+def test_how_large_someones_emg_is_does_not_matter() -> None:
+    human, louder = people(0.4), people(0.4)
+    louder.mean[2] *= 50.0
+    ours, theirs = (compare_emg(activations(), each, 4.5).leave_one_out for each in (human, louder))
+    np.testing.assert_allclose(ours, theirs, atol=1e-12)
+    _, raw = human_agreement(louder.nearest(4.5)[1], louder.subjects, louder.muscles, scaled=False)
+    assert np.abs(raw - ours).to_numpy().max() > 1e-3
+
+
+def test_peoples_figures_are_of_the_muscles_that_are_compared() -> None:
+    known = activations()
+    kept = [name for name in known.names if not name.startswith(("soleus", "gasmed", "gaslat"))]
+    few = dataclasses.replace(known, names=tuple(kept), mean=np.stack([known.of(name) for name in kept], axis=1))
+    made = compare_emg(few, people(0.4), 4.5)
+    left_out = made.leave_one_out[list(made.muscles)].mean(axis=1).median()
+    assert made.overall["human_leave_one_out"] == pytest.approx(left_out)
+    assert made.overall["human_pairwise"] == pytest.approx(made.pairwise[list(made.muscles)].mean(axis=1).median())
+
+
+def test_one_person_alone_has_no_others_and_that_is_said() -> None:
+    human = people()
+    alone = dataclasses.replace(human, subjects=("a",), mean=human.mean[:1])
+    made = compare_emg(activations(), alone, 4.5)
+    assert (made.table["r"] > 0.9).all()
+    assert made.table["human_leave_one_out"].isna().all()
+    assert "one person alone cannot be compared with others" in made.lines()[0]
+    assert made.notes == ()
+
+
+def test_rounding_noise_is_no_activity() -> None:
+    noise = 0.01 + 1e-9 * np.random.default_rng(0).normal(size=101)
+    made = compare_emg(activations(soleus_l=noise), people(), 4.5)
+    assert made.notes == ("left out: Soleus (soleus_l is silent: its activation stays at 0.010)",)
+
+
+def test_the_shortest_and_longest_tenth_of_the_cycles_at_the_speed_are_left_out() -> None:
+    cycles = [Cycle(0, 0.0, 0.5, 1.0 + 0.01 * i, 1.25) for i in range(20)]
+    assert central(cycles) == tuple(cycles[2:-2])
+    assert central(cycles[:3]) == tuple(cycles[:3])
 
 
 def test_the_folder_that_kinesis_hands_round_is_read_and_a_gap_in_it_named(tmp_path: Path) -> None:
@@ -150,7 +192,15 @@ def test_the_folder_that_kinesis_hands_round_is_read_and_a_gap_in_it_named(tmp_p
     read = load_human_emg(tmp_path)
     assert (read.subjects, list(read.speeds), read.muscles) == (("4", "5"), [2.0, 4.5], tuple(MUSCLES))
     np.testing.assert_allclose(read.mean, human.mean[:2])
-    (tmp_path / "EMG_subject_05_walk_45_avg.npy").unlink()
+    file = tmp_path / "EMG_subject_05_walk_45_avg.npy"
+    rows[3, 2] = np.nan
+    np.save(file, rows)
+    with pytest.raises(UserError, match=r"EMG_subject_05_walk_45_avg\.npy' has 1 values that are not finite"):
+        load_human_emg(tmp_path)
+    file.write_bytes(b"no numbers")
+    with pytest.raises(UserError, match=r"EMG_subject_05_walk_45_avg\.npy' cannot be read as npy"):
+        load_human_emg(tmp_path)
+    file.unlink()
     with pytest.raises(UserError, match=r"lacks EMG_subject_05_walk_45_avg\.npy"):
         load_human_emg(tmp_path)
 
@@ -220,7 +270,9 @@ def test_the_command_states_r_beside_the_published_one_and_writes_its_tables(
     assert float(row[-1]) == KINESIS["Tibialis Anterior"]
     assert f"KINESIS published r {KINESIS_OVERALL}" in said
     assert {"emg.csv", "emg.png", "gait_cycle.csv"} <= {path.name for path in out.iterdir()}
-    angles = pd.read_csv(out / "kinematics.csv", index_col=0).query("kind == 'angle'")
+    kinematics = pd.read_csv(out / "kinematics.csv", index_col=0)
+    assert kinematics.query("kind == 'force'")["name"].to_list() == ["Vertical"]
+    angles = kinematics.query("kind == 'angle'")
     assert angles.loc["hip_flexion_l", "rmse"] == pytest.approx(10.0), "the planted walk keeps its joints at zero"
 
 

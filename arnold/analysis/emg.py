@@ -1,17 +1,17 @@
 """How like people's EMG a policy's muscle activations are, beside how like each other's people's are.
 
 Everything is Pearson's r over the gait cycle, heel strike to heel strike, so that amplitudes, which EMG does not give,
-do not count. Averages of r are of Fisher's z; tests are Wilcoxon's for pairs, over people, times the number of muscles
-(Bonferroni). Beside each muscle stands what KINESIS (arXiv 2503.14637) published. Its own protocol was another one: it
-correlates excitation, takes single support as the cycle's beginning and the biceps' short head; here it is activation,
-heel strikes and the long head.
+do not count: where people are averaged, each one's peak is 1. A muscle's figure is the median over people, and all
+muscles' the median over people of r averaged over muscles; ``r_mean`` is by Fisher's z, and tests are Wilcoxon's for
+pairs on Fisher's z, over people, times the number of muscles (Bonferroni). Beside each muscle stands what KINESIS
+(arXiv 2503.14637) published. Its own protocol was another one: it correlates excitation, takes single support as the
+cycle's beginning and the biceps' short head; here it is activation, heel strikes and the long head.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from scipy.stats import wilcoxon
 
 from arnold.analysis.gait import Averages, pearson
 from arnold.analysis.human_data import HumanEmg
+from arnold.analysis.muscle_signals import SILENT
 from arnold.checkpoints.durable import reported_writes, write_text
 from arnold.drawing import DPI, GREY, STUDENT, TEXT_SIZE, TITLE_SIZE
 from arnold.errors import UserError
@@ -43,6 +44,8 @@ KINESIS = {
 KINESIS_OVERALL = 0.37
 """KINESIS' r averaged over muscles, median over people (arXiv 2503.14637, figure 7)."""
 KINESIS_SPEED = 4.5  # km/h
+FAINT = 0.01
+"""An envelope whose peak is less than this share of the other people's median is said: the electrode may be dead."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -79,9 +82,14 @@ class EmgComparison:
         o, people = self.overall, f"people at {self.speed:g} km/h"
         shift = o["best_shift_percent"]
         moved = f"moved by {shift:+.0f} % of the cycle" if shift else "as it is"
+        among = (
+            "one person alone cannot be compared with others"
+            if o["human_pairwise"] is None
+            else f"{people} among themselves {o['human_pairwise']:.2f} in pairs, "
+            f"{o['human_leave_one_out']:.2f} leave-one-out"
+        )
         return [
-            f"all {o['muscles']} muscles: r {o['r']:.2f} (median over people); {people} among themselves "
-            f"{o['human_pairwise']:.2f} in pairs, {o['human_leave_one_out']:.2f} leave-one-out",
+            f"all {o['muscles']} muscles: r {o['r']:.2f} (median over people); {among}",
             f"KINESIS published r {KINESIS_OVERALL:.2f} at {KINESIS_SPEED:g} km/h; the policy is most like people "
             f"{moved} (mean r {o['r_at_best_shift']:.2f})",
             *self.notes,
@@ -89,7 +97,7 @@ class EmgComparison:
 
 
 def human_agreement(
-    envelopes: np.ndarray, subjects: Sequence[str], muscles: Sequence[str]
+    envelopes: np.ndarray, subjects: Sequence[str], muscles: Sequence[str], *, scaled: bool = True
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """How people correlate with each other.
 
@@ -97,17 +105,21 @@ def human_agreement(
         envelopes: (N, P, K).
         subjects: names of the N people.
         muscles: names of the K muscles.
+        scaled: whether each person's peak is made 1 before others are averaged. Without it, as in the published
+            figures, the person with the largest amplitude decides what the others' mean looks like.
 
     Returns:
-        r of each pair, and r of each person with the mean of the others; a column per muscle. None where an envelope
-        does not vary.
+        r of each pair, and r of each person with the mean of the others; a column per muscle. Missing where an envelope
+        does not vary, or nobody else is there.
     """
     pairs = list(itertools.combinations(range(len(subjects)), 2))
     pairwise = [[pearson(envelopes[i, :, k], envelopes[j, :, k]) for k in range(len(muscles))] for i, j in pairs]
-    others = [np.delete(envelopes, i, axis=0).mean(axis=0) for i in range(len(subjects))]
-    left_out = [
-        [pearson(envelopes[i, :, k], other[:, k]) for k in range(len(muscles))] for i, other in enumerate(others)
-    ]
+    peaks = np.abs(envelopes).max(axis=1, keepdims=True)
+    averaged = envelopes / np.where(peaks > 0.0, peaks, 1.0) if scaled else envelopes
+    left_out: list[list[float | None]] = [[None] * len(muscles) for _ in subjects]
+    for i in range(len(subjects) if len(subjects) > 1 else 0):
+        other = np.delete(averaged, i, axis=0).mean(axis=0)
+        left_out[i] = [pearson(envelopes[i, :, k], other[:, k]) for k in range(len(muscles))]
     names = pd.Index([f"{subjects[i]} and {subjects[j]}" for i, j in pairs], name="pair")
     columns = pd.Index(muscles, name="muscle")
     return (
@@ -145,14 +157,13 @@ def compare_emg(activations: Averages, human: HumanEmg, speed: float, side: str 
             why[muscle] = f"the body has no muscle {name}"
             continue
         curve = np.interp(grid, activations.percent, activations.of(name))
-        if pearson(curve, grid) is None:
+        if np.ptp(curve) <= SILENT * max(float(np.abs(activations.mean).max()), np.finfo(float).tiny):
             why[muscle] = f"{name} is silent: its activation stays at {curve[0]:.3f}"
             continue
         ours[muscle] = curve
     if not ours:
         raise UserError(f"no muscle can be compared with people's EMG: {'; '.join(why.values())}")
     pairwise, left_out = human_agreement(everyone, human.subjects, human.muscles)
-    silent = [(s, m) for m in human.muscles for s in human.subjects if bool(left_out.isna().loc[s, m])]
     muscles = [m for m in human.muscles if m in ours]
     columns = [human.muscles.index(m) for m in muscles]
     people, policy = everyone[:, :, columns], np.stack([ours[m] for m in muscles], axis=1)
@@ -169,7 +180,7 @@ def compare_emg(activations: Averages, human: HumanEmg, speed: float, side: str 
         for m in human.muscles
     ]
     notes = [f"left out: {muscle} ({reason})" for muscle, reason in why.items()]
-    notes += [f"left out: {muscle} of person {subject}, whose envelope does not vary" for subject, muscle in silent]
+    notes += _electrodes(everyone, human.subjects, human.muscles)
     mean_r, mean_left_out = r.mean(axis=1), left_out[muscles].mean(axis=1)
     best = int(np.argmax(shifts["all"].to_numpy()))
     overall = {
@@ -177,8 +188,8 @@ def compare_emg(activations: Averages, human: HumanEmg, speed: float, side: str 
         "speed_kmh": measured,
         "r": float(mean_r.median()),
         "r_mean": _fisher_mean(r.to_numpy()),
-        "human_pairwise": float(pairwise.mean(axis=1).median()),
-        "human_leave_one_out": float(np.nanmean(left_out.to_numpy())),
+        "human_pairwise": _median(pairwise[muscles].mean(axis=1)),
+        "human_leave_one_out": _median(mean_left_out),
         "p": _paired_p(mean_r.to_numpy(), mean_left_out.to_numpy()),
         "best_shift_percent": float(shifts.index[best]),
         "r_at_best_shift": float(shifts["all"].iloc[best]),
@@ -210,7 +221,7 @@ def _row(
 ) -> dict[str, Any]:
     """The figures of one muscle."""
     row: dict[str, Any] = {"muscle": muscle, "actuator": actuator, "r": None, "r_mean": None}
-    row |= {"human_pairwise": float(pairwise[muscle].median()), "human_leave_one_out": float(left_out[muscle].median())}
+    row |= {"human_pairwise": _median(pairwise[muscle]), "human_leave_one_out": _median(left_out[muscle])}
     row |= {"p": None, "p_bonferroni": None, "best_shift_percent": None, "r_at_best_shift": None}
     if not note:
         best = int(np.argmax(shifts[muscle].to_numpy()))
@@ -243,6 +254,27 @@ def _shifted(policy: np.ndarray, people: np.ndarray, muscles: Sequence[str]) -> 
     later = 100.0 * np.where(samples < points / 2, samples, samples - points) / points
     made = pd.DataFrame(r, pd.Index(later, name="later by % of the cycle"), list(muscles))
     return made.assign(all=r.mean(axis=1)).sort_index()
+
+
+def _electrodes(everyone: np.ndarray, subjects: Sequence[str], muscles: Sequence[str]) -> list[str]:
+    """What is said of people's envelopes (N, P, K) that do not vary, or hardly do."""
+    peaks = np.abs(everyone).max(axis=1)
+    notes = []
+    for k, muscle in enumerate(muscles):
+        for i, subject in enumerate(subjects):
+            others = np.delete(peaks[:, k], i)
+            if pearson(everyone[i, :, k], everyone[i, :, k]) is None:
+                notes.append(f"left out: {muscle} of person {subject}, whose envelope does not vary")
+            elif len(others) and peaks[i, k] < FAINT * np.median(others):
+                share = 100.0 * peaks[i, k] / np.median(others)
+                notes.append(f"faint: {muscle} of person {subject} peaks at {share:.2g} % of what others' does; kept")
+    return notes
+
+
+def _median(r: pd.Series) -> float | None:
+    """The median of what is known; None where nothing is."""
+    known = r.dropna()
+    return float(known.median()) if len(known) else None
 
 
 def _fisher(r: np.ndarray) -> np.ndarray:
@@ -279,12 +311,14 @@ def draw_emg(path: Path, comparison: EmgComparison) -> Path:
     for k, muscle in enumerate(comparison.muscles):
         axis, row = axes[k], comparison.table.loc[muscle]
         scaled = people[:, :, k] / np.maximum(people[:, :, k].max(axis=1, keepdims=True), 1e-12)
-        mean, sd = scaled.mean(axis=0), scaled.std(axis=0, ddof=1)
+        mean = scaled.mean(axis=0)
+        sd = scaled.std(axis=0, ddof=1) if len(scaled) > 1 else np.zeros_like(mean)
         axis.fill_between(percent, mean - sd, mean + sd, color=GREY, alpha=0.25, linewidth=0, label="people, ± 1 SD")
         axis.plot(percent, mean, color=GREY, linewidth=1.2, label="people, mean")
         axis.plot(percent, policy[:, k] / policy[:, k].max(), color=STUDENT, linewidth=1.8, label="policy")
         axis.set_title(muscle, loc="left", fontsize=TITLE_SIZE, pad=16)
-        said = f"r {row['r']:.2f}, people {row['human_leave_one_out']:.2f}, KINESIS {KINESIS.get(muscle, math.nan):.2f}"
+        figures = {"r": row["r"], "people": row["human_leave_one_out"], "KINESIS": KINESIS.get(muscle)}
+        said = ", ".join(f"{name} {value:.2f}" for name, value in figures.items() if pd.notna(value))
         axis.text(0.0, 1.03, said, transform=axis.transAxes, fontsize=TEXT_SIZE, color=GREY)
         axis.set_ylim(bottom=min(0.0, float((mean - sd).min())))
         axis.set_xlim(0.0, 100.0)

@@ -20,6 +20,7 @@ from arnold.errors import UserError, did_you_mean
 THRESHOLD = 300.0  # N
 CUTOFF, ORDER = 5.0, 5  # Hz, and order of the Butterworth filter that is run forwards and backwards
 KEPT = 0.8  # share of the cycles, by duration
+ROUNDING = 1e-9  # of a signal's size: what moves less does not vary
 MIDDLE = (0.25, 0.75)  # of the cycle: where the other foot may strike
 SLOWEST = 0.2  # m/s: slower is no walking
 POINTS = 101  # 0, 1, ..., 100 %
@@ -181,9 +182,14 @@ def gait_cycles(
             f"no gait cycle of foot {foot!r} in {len(forces)} recordings of {seconds:.1f} s in all: heel strikes above "
             f"{threshold:g} N: {seen}{slow} (largest force {strongest:.0f} N); record a walk of several strides"
         )
-    dropped = int((1.0 - kept) / 2.0 * len(walked) + 1e-9)
-    by_duration = sorted(walked, key=lambda cycle: cycle.duration)[dropped : len(walked) - dropped]
-    return tuple(cycle for cycle in walked if cycle in by_duration)
+    return central(walked, kept)
+
+
+def central(cycles: Sequence[Cycle], kept: float = KEPT) -> tuple[Cycle, ...]:
+    """The cycles without the shortest and the longest, of which as many go as leave the share ``kept``."""
+    dropped = int((1.0 - kept) / 2.0 * len(cycles) + 1e-9)
+    by_duration = sorted(cycles, key=lambda cycle: cycle.duration)[dropped : len(cycles) - dropped]
+    return tuple(cycle for cycle in cycles if cycle in by_duration)
 
 
 def normalised(signals: Sequence[np.ndarray], rate: float, cycles: Sequence[Cycle], points: int = POINTS) -> np.ndarray:
@@ -268,9 +274,11 @@ def compare(ours: Averages, theirs: Averages, pairs: Mapping[str, str]) -> pd.Da
 
 def pearson(a: np.ndarray, b: np.ndarray) -> float | None:
     """Pearson's correlation of two signals (P,); None where one of them does not vary."""
-    a, b = np.asarray(a, float) - np.mean(a), np.asarray(b, float) - np.mean(b)
-    size = float(np.sqrt((a @ a) * (b @ b)))
-    return float(np.clip(a @ b / size, -1.0, 1.0)) if size > 1e-12 * len(a) else None
+    centred = [np.asarray(values, float) - np.mean(values) for values in (a, b)]
+    sizes = [float(np.linalg.norm(values)) for values in centred]
+    if any(size <= ROUNDING * float(np.linalg.norm(values)) for size, values in zip(sizes, (a, b), strict=True)):
+        return None
+    return float(np.clip(centred[0] @ centred[1] / (sizes[0] * sizes[1]), -1.0, 1.0))
 
 
 def sided(names: Sequence[str], suffix: str, known: Sequence[str]) -> dict[str, str]:

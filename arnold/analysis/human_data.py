@@ -91,15 +91,13 @@ def load_human_emg(path: str | os.PathLike[str] | None = None) -> HumanEmg:
         mean=np.asarray(stored["mean"], float),
     )
     shape = (len(human.subjects), len(human.speeds), len(human.muscles))
-    if (
-        human.mean.ndim != 4
-        or (*human.mean.shape[:2], human.mean.shape[3]) != shape
-        or not np.isfinite(human.mean).all()
-    ):
+    if human.mean.ndim != 4 or (*human.mean.shape[:2], human.mean.shape[3]) != shape:
         raise UserError(
-            f"human EMG {str(found)!r} has a mean of shape {human.mean.shape}; finite numbers of (subject, "
-            f"speed, percent, muscle) = ({shape[0]}, {shape[1]}, any, {shape[2]}) are accepted"
+            f"human EMG {str(found)!r} has a mean of shape {human.mean.shape}; (subject, speed, percent, muscle) = "
+            f"({shape[0]}, {shape[1]}, any, {shape[2]}) is accepted"
         )
+    for subject, values in zip(human.subjects, human.mean, strict=True):
+        _require_finite(values, f"subject {subject} of {str(found)!r}")
     return human
 
 
@@ -169,6 +167,22 @@ def _arrays(path: Path, names: list[str] | tuple[str, ...], advice: str) -> Mapp
     return arrays
 
 
+def _array(path: Path, advice: str) -> np.ndarray:
+    """The numbers of an npy file."""
+    try:
+        values = np.asarray(np.load(path, allow_pickle=False), float)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{str(path)!r} cannot be read as npy ({type(error).__name__}: {error}); {advice}") from error
+    _require_finite(values, repr(str(path)))
+    return values
+
+
+def _require_finite(values: np.ndarray, where: str) -> None:
+    wrong = int(np.count_nonzero(~np.isfinite(values)))
+    if wrong:
+        raise UserError(f"EMG of {where} has {wrong} values that are not finite; fill the gaps or leave the person out")
+
+
 def _from_folder(folder: Path, advice: str) -> HumanEmg:
     """EMG_subject_SS_walk_VV_avg.npy, each (P, 1 + K): time and nine muscles; VV is in tenths of km/h."""
     files = {(m[1], m[2]): file for file in sorted(folder.iterdir()) if (m := _NPY.fullmatch(file.name))}
@@ -178,7 +192,7 @@ def _from_folder(folder: Path, advice: str) -> HumanEmg:
         raise UserError(
             f"folder {str(folder)!r} lacks {', '.join(absent[:3]) or 'EMG_subject_SS_walk_VV_avg.npy'}; {advice}"
         )
-    read = [[np.load(files[s, v], allow_pickle=False) for v in speeds] for s in subjects]
+    read = [[_array(files[s, v], advice) for v in speeds] for s in subjects]
     shapes = {values.shape for row in read for values in row}
     if len(shapes) != 1 or next(iter(shapes))[1:] != (1 + len(MUSCLES),):
         raise UserError(

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from arnold.analysis.gait import Averages, Cycle, averaged, gait_cycles
+from arnold.analysis.gait import Averages, Cycle, averaged, central, gait_cycles
 from arnold.embodiments import Body
 from arnold.embodiments.moments import independent_velocities, moment_arms
 from arnold.embodiments.physics import PhysicsState, make_physics
@@ -126,7 +126,7 @@ def walk_of_clip(task: Imitate, clip: Clip) -> Walk:
 
 
 def cycles_at(walks: Sequence[Walk], foot: str, speed: float, within: float) -> tuple[Cycle, ...]:
-    """The gait cycles of some walks whose speed is near one.
+    """The gait cycles of some walks whose speed is near one, without the shortest and the longest tenth of them.
 
     Args:
         walks: at one rate.
@@ -147,7 +147,7 @@ def cycles_at(walks: Sequence[Walk], foot: str, speed: float, within: float) -> 
             f"none of {len(cycles)} gait cycles is within {within:g} km/h of {speed:g} km/h; their speeds are "
             f"{min(speeds):.1f} to {max(speeds):.1f} km/h: give another speed, or clips of this one"
         )
-    return tuple(near)
+    return central(near)
 
 
 def over_the_cycle(walks: Sequence[Walk], cycles: Sequence[Cycle]) -> dict[str, Averages]:

@@ -143,6 +143,7 @@ def _kinematics(folder: Path, averages: Any, side: str, gait: HumanGait | None) 
 
     from arnold.analysis.gait import compare, sided
     from arnold.analysis.human_data import load_human_gait
+    from arnold.analysis.walking import FEET
     from arnold.checkpoints.durable import write_text
 
     whole = pd.concat({kind: each.table() for kind, each in averages.items()}, axis=1)
@@ -156,6 +157,9 @@ def _kinematics(folder: Path, averages: Any, side: str, gait: HumanGait | None) 
         compare(averages[kind], theirs, sided(averages[kind].names, side, theirs.names)).assign(kind=kind)
         for kind, theirs in (("angle", human.angles), ("moment", human.moments))
     ]
+    foot = next(foot for foot, suffix in FEET.items() if suffix == side)
+    tables.append(compare(averages["force"], human.forces, {foot: "Vertical"}).assign(kind="force"))
+    note("of ground forces the vertical one is compared: feet here feel what presses on them, not shear")
     written.append(write_text(folder / "kinematics.csv", pd.concat(tables).to_csv(float_format="%.5g")))
     rows = [
         [str(joint), _shown("r", row["r"]), f"{row['rmse']:.1f}", f"{row['range']:.0f}", f"{row['their_range']:.0f}"]
