@@ -35,7 +35,11 @@ BLOCK_BYTES = 2**26
 
 _OF_MUSCLES = {
     "action": ("1", "what the policy asks for, before it is clipped to [-1, 1]"),
-    "excitation": ("1", "sent to the muscle during this control step"),
+    "excitation": (
+        "1",
+        "sent to the muscle during this control step, after any perturbation; of muscles that are told a length "
+        "(length_pd) the mean over the step, and NaN at an episode's last",
+    ),
     "activation": ("1", "of the muscle"),
     "muscle_force": ("N", "of the muscle; negative pulls"),
     "muscle_length": ("m", "of muscle and tendon"),
@@ -208,12 +212,13 @@ class _Rollout:
             state, running = carried
             signals = jax.vmap(body.signals)(state.physics)
             action = self.act(params, state.observation, step_key)
+            _, sent = jax.vmap(self.environment.send)(state, action)
             after = jax.vmap(self.environment.step)(state, action)
             # Where the excitation follows from feedback, that of a last step is gone: the state is the next episode's.
-            sent = jnp.where(after.done[:, None], jnp.nan, after.physics.excitation)
+            fed_back = jnp.where(after.done[:, None], jnp.nan, after.physics.excitation)
             seen = {
                 "action": action,
-                "excitation": sent if action_map.feedback else action_map(action),
+                "excitation": fed_back if action_map.feedback else sent,
                 "activation": signals.activation,
                 "muscle_force": signals.muscle_force,
                 "muscle_length": signals.muscle_length,
@@ -331,6 +336,7 @@ def _layout(
             "body": body.embodiment.name,
             "body_fingerprint": body.fingerprint,
             "action_map": body.embodiment.action_map.name,
+            "perturbation": str(environment.perturbation),
             **about,
         },
     )

@@ -6,8 +6,8 @@ many thousand files, which few other programs open. Filters are HDF5's own (shuf
 
 Layout, version 1. N episodes, T control steps (the horizon), M muscles, J joints, ...::
 
-    /                       attributes: format, version, task, body, control_dt (s), seed, ..., episodes_per_block,
-                            steps_per_block
+    /                       attributes: format, version, task, body, perturbation, control_dt (s), seed, ...,
+                            episodes_per_block, steps_per_block
     /muscle, /joint, ...    names, one per entry of the axis; /time in s since the episode's start; /episode from 0 on
     /activation, ...        float32 (N, T, M), one chunk per block, attributes ``units`` and ``long_name``
     /running, /solved, ...  int8 (N, T), 0 or 1
@@ -15,7 +15,8 @@ Layout, version 1. N episodes, T control steps (the horizon), M muscles, J joint
 
 Sample k of an episode is the state at time k control_dt, the action taken there, and the reward and flags that this
 action led to. Numbers after an episode's end, and those never recorded, are NaN; ``running`` is 1 where there is a
-sample.
+sample. One number is missing of a sample: the excitation at an episode's last step, where muscles are told a length
+(``length_pd``) and it follows from feedback.
 """
 
 from __future__ import annotations

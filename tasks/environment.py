@@ -76,6 +76,7 @@ class Environment:
         perturbation: of the muscles.
 
     Attributes:
+        perturbation: of the muscles.
         observation_table: the K observation tokens.
         action_table: the M muscles to drive.
 
@@ -93,7 +94,7 @@ class Environment:
         lags: int = LAGS,
         perturbation: Perturbation = INTACT,
     ):
-        self.task = task
+        self.task, self.perturbation = task, perturbation
         self._disturbance = Disturbance(perturbation, task.compile())
         self.body = self._disturbance.body
         variants = self._draw_variants() if self.body.changes and backend == "mjx" else None
@@ -135,9 +136,8 @@ class Environment:
 
     def step(self, state: EnvState, action: jax.Array) -> EnvState:
         """One control step under an action (M,), clipped to [-1, 1]; resets by itself where the episode ends."""
-        command = self.body.embodiment.action_map(action)
-        disturbed, excitation = self._disturbance(state.disturbed, command)
-        physics = self.physics.step(state.physics, excitation)
+        disturbed, command = self.send(state, action)
+        physics = self.physics.step(state.physics, command)
         diverged = ~self._finite(physics)
         # A diverged state is not read: the episode is judged on the last finite one, and ends.
         physics = _where(diverged, state.physics, physics)
@@ -170,6 +170,15 @@ class Environment:
             diverged=diverged,
             tally=_count(state, reward, outcome.solved),
         )
+
+    def send(self, state: EnvState, action: jax.Array) -> tuple[Disturbed, jax.Array]:
+        """What the muscles are sent under an action (M,), clipped to [-1, 1]; a part of `step`.
+
+        Returns:
+            what the perturbation remembers of it, and the command (M,) as it arrives: the excitation, or the wanted
+            length where the action map has feedback.
+        """
+        return self._disturbance(state.disturbed, self.body.embodiment.action_map(action))
 
     def _restart(
         self, done: jax.Array, physics: PhysicsState, ended: Ended, observation: jax.Array, key: jax.Array

@@ -23,6 +23,10 @@ from arnold.errors import UserError, did_you_mean
 # constants of MyoSuite and KINESIS 2.0; recovery is faster at rest (Rakshit et al. 2021, equation 7).
 FATIGUE, RECOVERY, AT_REST, REST = 0.00912, 0.1 * 0.00094, 150.0, 0.01  # 1/s, 1/s, times, excitation
 
+NOISE_STREAM = 0x6E6F6973
+"""Folded into an episode's key. JAX's ``fold_in(key, i)`` is ``split(key)[i]``: a small number would give the noise a
+key that starts and goals are drawn with."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Perturbation:
@@ -156,7 +160,7 @@ class Disturbance:
             tired = jnp.full_like(activation, self._of.fatigue)
             active = jnp.minimum(activation, 1.0 - tired)
             units = jnp.stack([active, 1.0 - tired - active, tired])
-        return Disturbed(waiting, units, jax.random.fold_in(key, 1) if self._of.noise else None)
+        return Disturbed(waiting, units, jax.random.fold_in(key, NOISE_STREAM) if self._of.noise else None)
 
     def __call__(self, state: Disturbed, command: jax.Array) -> tuple[Disturbed, jax.Array]:
         """What a command (M,) becomes in this control step, and what is remembered of it."""

@@ -173,6 +173,18 @@ def test_noise_grows_with_the_excitation_and_differs_between_environments_and_st
     np.testing.assert_array_equal(got, disturbed(Perturbation(noise=0.2), commands, envs=400))
 
 
+def test_noise_shares_no_key_with_what_an_episode_is_drawn_with() -> None:
+    probe = dataclasses.replace(PAIR, name="noisy", horizon=1)
+    environment = Environment(probe, threads=1, perturbation=Perturbation(noise=0.1))
+    first = environment.reset(jax.random.key(0))
+    second = environment.step(first, jnp.zeros(2))  # which has begun by itself
+    _, episode_key = jax.random.split(first.key)
+    for begun, key in ((first, first.key), (second, episode_key)):
+        assert begun.disturbed.key is not None
+        drawn = np.asarray(jax.random.key_data(jax.random.split(key, 100)))
+        assert not (drawn == np.asarray(jax.random.key_data(begun.disturbed.key))).all(axis=1).any()
+
+
 def test_noise_stays_between_silence_and_all_and_spares_other_muscles() -> None:
     got = disturbed(Perturbation(noise=3.0, muscles=("puller",)), np.full((7, 2), 0.5), envs=50)
     assert (got[..., 0].min(), got[..., 0].max()) == (0.0, 1.0)

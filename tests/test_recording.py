@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from probes import TWO_MUSCLES, Moment, Probe, Ruling, network
 from arnold.checkpoints import save_checkpoint
 from arnold.cli import main
 from arnold.embodiments import Embodiment
-from arnold.embodiments.action_maps import LINEAR
+from arnold.embodiments.action_maps import LENGTH_PD, LINEAR
 from arnold.episodes import Episodes, policy_agent, zero_agent
 from arnold.errors import UserError
 from arnold.policy.generalist import TransformerActorCritic
@@ -28,6 +29,7 @@ from arnold.recording import policy_latents, record
 from arnold.recording_file import CutShortWarning, RecordingWriter, load_recording
 from arnold.saved_policy import describe
 from arnold.tasks import Environment, register_task
+from arnold.tasks.perturbation import Perturbation
 
 xarray = pytest.importorskip("xarray", reason="needs the extra analysis")
 pytestmark = pytest.mark.native
@@ -97,6 +99,28 @@ def test_the_excitation_is_the_actions_and_the_activation_follows_it(run):
     np.testing.assert_allclose(run.excitation, (run.action.clip(-1.0, 1.0) + 1.0) / 2.0, atol=1e-6)
     assert (run.activation.isel(time=0) == 0.0).all(), "a sample is the state at the start of its control step"
     np.testing.assert_allclose(run.activation.isel(time=2), run.excitation.isel(time=1), atol=0.01)
+
+
+def test_under_a_perturbation_the_excitation_is_what_the_muscles_were_sent_and_the_file_says_so(run, tmp_path):
+    late = Environment(PROBE, threads=1, perturbation=Perturbation(delay=0.1, noise=0.1, muscles=("puller",)))
+    seen = load_recording(record(tmp_path / "late.h5", late, driven(late), (), 3))
+    assert (seen.attrs["perturbation"], run.attrs["perturbation"]) == (str(late.perturbation), "intact")
+    asked, sent = (seen.action.values.clip(-1.0, 1.0) + 1.0) / 2.0, seen.excitation.values[:, :2]
+    np.testing.assert_array_equal(sent[:, 0, 0], 0.0, err_msg="a control step late")
+    off = np.abs(sent[:, 1, 0] / asked[:, 0, 0] - 1.0)
+    assert 0.001 < off.max() < 0.5, "a tenth of it is noise"
+    np.testing.assert_allclose(sent[..., 1], asked[:, :2, 1], atol=1e-6)
+    np.testing.assert_allclose(seen.activation.values[:, 1:3], sent, atol=0.01)
+
+
+def test_only_the_excitation_of_a_last_step_is_missing_where_muscles_are_told_a_length(tmp_path):
+    body = dataclasses.replace(TWO_MUSCLES, name="told", action_map=LENGTH_PD)
+    told = Environment(dataclasses.replace(PROBE, name="told", body=body), threads=1)
+    seen = load_recording(record(tmp_path / "told.h5", told, driven(told), (), 4))
+    last = seen.running & (seen.terminated | seen.truncated)
+    np.testing.assert_array_equal(seen.excitation.isnull().all("muscle"), last | ~seen.running)
+    assert not seen.action.where(last, 0.0).isnull().any()
+    assert "NaN at an episode's last" in seen.excitation.attrs["long_name"]
 
 
 def test_joint_moments_are_moment_arms_times_forces(run):

@@ -27,6 +27,7 @@ from arnold.evaluation import Evaluator
 from arnold.policy.attention import Attention
 from arnold.policy.generalist import TransformerActorCritic
 from arnold.policy.introspection import Introspection, probabilities
+from arnold.policy.subspace import Subspace, confined
 from arnold.policy.transformer import TransformerConfig
 from arnold.recording_file import load_recording
 from arnold.saved_policy import SavedPolicy, describe
@@ -487,6 +488,23 @@ def test_ablating_a_word_is_evaluating_without_it_and_one_that_is_not_used_chang
         assert table.loc[word, "solved"] == pytest.approx(expected.solved_step_fraction)
         assert table.loc[word, "reward"] == pytest.approx(np.mean(expected.reward), rel=1e-5)
     assert table.loc["flexa", "reward"] != table.loc["(intact)", "reward"]
+
+
+def test_a_policy_within_a_subspace_is_ablated_as_it_acts(environment, made):
+    policy, (params, statistics) = made
+    components = np.linalg.qr(np.random.default_rng(6).normal(size=(12, 2)))[0].T
+    subspace = Subspace(environment.action_table.signatures, np.linspace(-0.5, 0.5, 12), components)
+    within, confined_params = confined(policy, params, subspace)
+    ablation = WordAblation(within, environment)
+    table = ablation.ablate((confined_params, statistics), ["flexa"], episodes=EPISODES).set_index("word")
+    evaluate = Evaluator(within, TASK, environment=environment)
+    for word, changed in (("(intact)", {}), ("flexa", {"flexa": np.zeros(8)})):
+        lacking = with_words(confined_params, policy.vocabulary, changed)
+        expected = evaluate(lacking, statistics, EPISODES, 0)
+        assert table.loc[word, "reward"] == pytest.approx(np.mean(expected.reward), rel=1e-5)
+    free = Evaluator(policy, TASK, environment=environment)(params, statistics, EPISODES, 0)
+    assert abs(table.loc["(intact)", "reward"] - np.mean(free.reward)) > 0.01, "the projection takes something away"
+    assert (table.loc["flexa", "tokens"], table.loc["flexa", "muscles"]) == (2, 2)
 
 
 def test_all_words_of_a_task_are_ablated_some_at_a_time(made, ablation, evaluate):

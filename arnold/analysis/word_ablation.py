@@ -42,7 +42,7 @@ class WordAblation:
     """Episodes of a policy with other embeddings; compiled once per number of episodes.
 
     Args:
-        policy: a transformer.
+        policy: a transformer, also one that acts within a subspace.
         environment: the task.
         rows: environments that are stepped together, at most; as many tables of embeddings as fit run side by side.
 
@@ -51,9 +51,10 @@ class WordAblation:
     """
 
     def __init__(self, policy: ActorCritic, environment: Environment, rows: int = ROWS_AT_MOST):
-        inside = Introspection(policy, (environment.observation_table, environment.action_table))
-        self.policy, self.environment, self.rows = inside.policy, environment, rows
-        self._ids = inside.ids
+        tables = (environment.observation_table, environment.action_table)
+        self._ids = Introspection(policy, tables).ids  # of the words
+        self._bound = policy.bind([tables])  # what the policy acts with; more, where it acts within a subspace
+        self.policy, self.environment, self.rows = policy, environment, rows
         self._run = jax.jit(self._episodes, static_argnames="episodes")
 
     @property
@@ -222,7 +223,7 @@ class WordAblation:
 
         def act(table: jax.Array, observation: jax.Array) -> jax.Array:
             changed = {**parameters, "embeddings": {**parameters["embeddings"], "table": table}}
-            return self.policy.apply(changed, statistics, self._ids, observation[None]).mean[0]
+            return self.policy.apply(changed, statistics, self._bound, observation[None]).mean[0]
 
         def step(carried: Any, _: None) -> Any:
             state, running, counted = carried
