@@ -119,6 +119,8 @@ def test_the_command_writes_table_and_picture(tmp_path, capsys):
     written = pandas.read_csv(tmp_path / "out" / "robustness.csv")
     assert written["level"].tolist() == [0.0, 0.05, 0.1]
     assert (tmp_path / "out" / "robustness.png").read_bytes()[:4] == b"\x89PNG"
+    assert main([*words, "--perturb", "weakness=,"]) == 2
+    assert "perturbation 'weakness' has no levels" in capsys.readouterr().err
     assert main([*words, "--perturb", "delay=late"]) == 2
     assert "delay=late: numbers with commas between them" in capsys.readouterr().err
 
@@ -127,6 +129,8 @@ def test_bad_input_is_one_clear_line():
     policy, params = acting((1.0, 1.0))
     with pytest.raises(UserError, match="unknown perturbation 'dealy'; did you mean 'delay'"):
         probes({"dealy": (0.1,)})
+    with pytest.raises(UserError, match=r"perturbation 'weakness' has no levels; give at least one, such as 0\.25"):
+        probes({"delay": (0.1,), "weakness": ()})
     with pytest.raises(UserError, match=r"weakness is 2\.0; a share from 0 to 1"):
         probes({"weakness": (2.0,)})
     with pytest.raises(UserError, match="number of episodes is 1; at least 2"):

@@ -12,7 +12,7 @@ from shared_data import SHARED, needs
 
 from arnold.analysis.muscle_signals import MuscleSignals, muscle_signals, pooled
 from arnold.analysis.subspaces import captured_variance, principal_angles, similarity
-from arnold.analysis.synergies import bootstrap, cross_validated, extract, matched, over_cycle
+from arnold.analysis.synergies import Synergies, bootstrap, cross_validated, extract, matched, over_cycle
 from arnold.analysis.synergy_clusters import cluster
 from arnold.analysis.synergy_number import curve, line_begins, number_for, number_of_synergies
 from arnold.analysis.synergy_pictures import draw_number, draw_synergies
@@ -138,6 +138,56 @@ def test_held_out_trials_are_said_worse_by_too_few_synergies():
     assert cross_validated(one, (PLANTED,)).loc[PLANTED, "r2"] > 0.9, "one trial is cut into pieces"
 
 
+def test_what_a_fold_cannot_have_is_missing_and_said():
+    """14 samples in a row leave 10 outside the largest fold; a muscle that moves in one trial alone, 11 muscles."""
+    few = dataclasses.replace(planted(), values=planted().values[20:34], trial=np.zeros(14, int))
+    once = planted()
+    once.values[STEPS:, 5] = 0.0
+    for signals, most in ((few, 10), (once, 11)):
+        found = curve(signals, "pca")
+        assert found.index[-1] == 12
+        assert found.index[found["held_out_r2"].isna()].tolist() == list(range(most + 1, 13))
+        said = f"no held-out R² of more than {most} synergies: the rest of a fold has not the muscles or samples"
+        assert found.attrs["notes"] == [said]
+    line = number_of_synergies(once, found).loc["line through held-out R²"]
+    assert (line["number"], line["note"]) == (PLANTED, "of up to 11: there is no held-out R² of more")
+    said = "planted, pca: no held-out R² of more than 10 synergies: the rest of a fold has not the muscles or samples"
+    assert said in synergy_report([few], count=1).lines()
+
+
+@pytest.mark.parametrize("method", ["nmf", "pca"])
+def test_a_fold_in_which_nothing_moves_is_left_out_and_said(method):
+    signals = planted()
+    scores = cross_validated(signals.of_trials([1, 2, 3]), (1, PLANTED), method, folds=3)
+    assert scores.attrs["notes"] == []
+    signals.values[:STEPS] = 0.5
+    still = cross_validated(signals, (1, PLANTED), method)
+    assert np.isfinite(still.to_numpy()).all()
+    assert still.attrs["notes"] == ["1 of 4 folds are left out: no muscle moves in them, or in the rest"]
+    signals.values[STEPS:] = 0.5
+    signals.values[7, 3] = 0.6
+    assert cross_validated(signals, (1,), method).isna().all(axis=None), "what moves in one fold alone"
+    found = curve(signals, method, (1,))
+    note = number_of_synergies(signals, found, draws=2).loc["line through held-out R²", "note"]
+    assert note == "no fold could be held out: muscles move in one alone"
+
+
+def test_a_bootstrap_leaves_out_draws_that_miss_a_muscle_and_says_how_many():
+    signals = planted()
+    signals.values[STEPS:, 5] = 0.0
+    sure, _ = bootstrap(extract(signals, MUSCLES, "pca"), draws=10)
+    (said,) = sure.attrs["notes"]
+    missed = int(said.split()[0])
+    assert said == f"{missed} of 10 draws have fewer than 12 active muscles or samples, and are left out"
+    assert 0 < missed < 10
+    assert np.isfinite(sure.to_numpy()).all()
+    values = np.zeros((TRIALS * STEPS, TRIALS))
+    values[np.arange(TRIALS) * STEPS, np.arange(TRIALS)] = 1.0
+    alone = MuscleSignals("alone", ("a", "b", "c", "d"), values, signals.trial)
+    with pytest.raises(UserError, match=r"'alone': 2 of 2 draws have fewer than 4.*extract fewer synergies"):
+        bootstrap(extract(alone, TRIALS, "pca"), draws=2)
+
+
 def test_synergies_of_other_trials_are_the_same_and_the_bootstrap_knows():
     one, other = extract(planted(seed=1), PLANTED), extract(planted(seed=2), PLANTED)
     assert matched(one, other)["cosine"].min() > 0.97
@@ -158,6 +208,16 @@ def test_coefficients_over_the_cycle_peak_where_they_were_planted():
     np.testing.assert_allclose(halves[1, 0].values, found.coefficients[30])
 
 
+def test_a_trial_of_one_sample_has_no_course():
+    trial = planted().trial
+    trial[-1] = TRIALS
+    found = extract(dataclasses.replace(planted(), trial=trial), PLANTED)
+    assert over_cycle(found).sizes["cycle"] == TRIALS
+    assert over_cycle(found).attrs["left_out"] == 1
+    with pytest.raises(UserError, match="cycle 0 is from sample 3 to 4 of 240; at least 2 samples"):
+        over_cycle(found, cycles=[(3, 4)])
+
+
 # ---- between tasks --------------------------------------------------------------------------------------------------
 
 
@@ -170,6 +230,22 @@ def test_subspaces_of_one_body_compare():
     assert table.loc[("walk", "run"), "mean_angle"] < 10.0
     assert table.loc[("walk", "reach"), "relative"] < 0.6
     assert table["chance_angle"].between(40.0, 80.0).all()
+
+
+@pytest.mark.parametrize("method", ["nmf", "pca"])
+def test_the_angle_by_chance_is_that_of_unrelated_synergies(method):
+    """Whose weights share a direction where none is negative; the last muscles are silent in both."""
+    random = np.random.default_rng(0)
+    signals = planted()
+    signals.values[:, 8:] = 0.0
+
+    def unrelated() -> Synergies:
+        drawn = random.uniform(size=(MUSCLES, PLANTED)) if method == "nmf" else random.normal(size=(MUSCLES, PLANTED))
+        drawn[8:] = 0.0
+        return Synergies(method, signals, drawn, np.zeros((TRIALS * STEPS, PLANTED)), np.zeros(MUSCLES))
+
+    table = similarity([unrelated() for _ in range(8)], draws=10)
+    assert table["chance_angle"].mean() == pytest.approx(table["mean_angle"].mean(), abs=2.5)
 
 
 def test_captured_variance_is_that_of_the_projection():
@@ -245,6 +321,19 @@ def test_a_report_is_written_as_tables_that_any_program_reads(report, tmp_path):
     assert set(pandas.read_csv(tmp_path / "out" / "clusters.csv")["set"]) == {"walk", "run", "reach"}
 
 
+def test_a_report_thinned_to_a_sample_of_each_trial_is_written_with_whole_courses(tmp_path):
+    trial = planted().trial
+    trial[-1] = TRIALS
+    walk = dataclasses.replace(planted("walk", 1), trial=trial)
+    thin = synergy_report([walk, planted("run", 2)], count=2, samples=TRIALS)
+    assert {name: dict(course.sizes) for name, course in thin.courses.items()} == {
+        name: {"cycle": cycles, "phase": 101, "synergy": 2}
+        for name, cycles in (("walk", TRIALS), ("run", TRIALS), (POOLED, 2 * TRIALS))
+    }
+    assert "walk: trials of a single sample have no course, and are not drawn; 1 of them" in thin.lines()
+    assert tmp_path / "synergies-pooled.png" in write_synergies(tmp_path, thin)
+
+
 def test_a_report_of_nothing_or_of_two_alike_names_is_refused():
     with pytest.raises(UserError, match="no signals to find synergies of"):
         synergy_report([])
@@ -284,6 +373,17 @@ def test_a_silent_muscle_is_left_out_and_named():
     signals.values[:] = 0.0
     with pytest.raises(UserError, match="all 12 muscles are silent"):
         extract(signals, 1)
+
+
+def test_a_muscle_that_stands_still_above_zero_does_not_lower_the_fit():
+    values = np.column_stack([bursts()[:, :2] @ weights()[:5, :2].T, np.ones(TRIALS * STEPS)])
+    held = MuscleSignals("held", tuple("abcdef"), values, planted().trial)
+    assert held.silent == ("f",)
+    for method in ("nmf", "pca"):
+        found, without = extract(held, 2, method), extract(held.of(tuple("abcde")), 2, method)
+        assert (found.vaf, found.r2) == (pytest.approx(without.vaf), pytest.approx(without.r2))
+        assert min(found.vaf, found.r2) > 0.99
+    assert number_for(held) <= 2
 
 
 def test_fewer_samples_than_synergies_are_refused():
@@ -344,6 +444,9 @@ def test_pictures_are_drawn(tmp_path):
         draw_synergies(tmp_path / "synergies.png", found, over_cycle(found)),
         draw_number(tmp_path / "number.png", {"a": curve(signals, counts=(1, 2), restarts=0)}),
     ]
+    single = dataclasses.replace(signals, trial=np.arange(TRIALS * STEPS))
+    empty = over_cycle(extract(single, PLANTED))
+    pictures.append(draw_synergies(tmp_path / "no_course.png", found, empty))
     for picture in pictures:
         assert picture.read_bytes()[:4] == b"\x89PNG"
 

@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from arnold.analysis.muscle_signals import MuscleSignals, episode_signals
 from arnold.analysis.subspaces import similarity
-from arnold.analysis.synergies import extract, matched
+from arnold.analysis.synergies import extract, matched, most_synergies
 from arnold.analysis.synergy_number import VAF_OVERALL, number_for
 from arnold.checkpoints.durable import reported_writes
 from arnold.drawing import COLOURS, DPI, GREY, STUDENT, TEXT_SIZE, TITLE_SIZE
@@ -76,11 +76,13 @@ def probes(levels: Mapping[str, Sequence[float]], muscles: Sequence[str] = ()) -
         muscles: patterns of the muscles that it is about; all where not given.
 
     Raises:
-        UserError: an unknown perturbation, or a level that it cannot have.
+        UserError: an unknown perturbation, one without levels, or a level that it cannot have.
     """
-    for name in levels:
+    for name, given in levels.items():
         if name not in AXES:
             raise UserError(f"unknown perturbation {name!r}; {did_you_mean(name, AXES)}")
+        if not len(given):
+            raise UserError(f"perturbation {name!r} has no levels; give at least one, such as {LEVELS[name][0]:g}")
     return tuple(
         Probe(name, float(level), Perturbation(**{name: float(level)}, muscles=tuple(muscles)))
         for name, given in levels.items()
@@ -203,7 +205,7 @@ def robustness(
         episodes with a solved step), ``reward`` and ``steps`` per episode; ``synergies`` (how many account for
         ``share``); and of as many synergies as the intact policy has, extracted anew: ``captured`` (the share of the
         perturbed activations' variance in the subspace of the intact policy's synergies, over that in their own),
-        ``mean_angle`` between the subspaces and ``chance_angle`` of random ones (degrees), ``cosine`` (median of the
+        ``mean_angle`` between the subspaces and ``chance_angle`` of shuffled ones (degrees), ``cosine`` (median of the
         pairs most alike). What cannot be had is pandas' NA, and ``note`` says why.
 
     Raises:
@@ -262,7 +264,7 @@ def _synergies(intact: MuscleSignals, number: int | None, other: MuscleSignals, 
         found["note"] = f"no number of synergies tried accounts for {100 * share:.0f} %"
     if number is None:
         return found | {"note": f"the intact policy's synergies do not account for {100 * share:.0f} %"}
-    if number > min(int(other.active.sum()), len(other.values)):
+    if number > most_synergies(other):
         return found | {"note": f"fewer than {number} muscles are active"}
     one, two = extract(intact, number), extract(dataclasses.replace(other, name="perturbed"), number)
     alike = similarity([two, one], draws=20).iloc[0]  # of the perturbed, by the intact

@@ -46,13 +46,14 @@ def similarity(sets: Sequence[Synergies], *, draws: int = 100, seed: int = 0) ->
 
     Args:
         sets: of one body, such as one per task.
-        draws: of random subspaces of the same sizes, for the level of chance.
+        draws: for the level of chance.
         seed: of those.
 
     Returns:
         rows ``of``, ``by`` (names), ``captured`` (variance of ``of``'s signals in ``by``'s subspace),
         ``captured_by_own``, ``relative`` (their ratio), ``mean_angle`` (mean principal angle, degrees) and
-        ``chance_angle`` (that of random subspaces).
+        ``chance_angle``: that by chance among the muscles that are active in either. Of nmf synergies, which all lie
+        in the positive orthant, the muscles are shuffled within each weight vector; of others subspaces are random.
 
     Raises:
         UserError: fewer than two sets, or different muscles.
@@ -75,12 +76,18 @@ def similarity(sets: Sequence[Synergies], *, draws: int = 100, seed: int = 0) ->
                 continue
             captured = captured_variance(of.signals.values, by.weights)
             angle = principal_angles(of.weights, by.weights).mean()
-            chance = _chance(len(of.weights), of.count, by.count, draws, random)
+            chance = _chance(of, by, draws, random)
             rows.append((of.signals.name, by.signals.name, captured, own, captured / own, angle, chance))
     columns = ["of", "by", "captured", "captured_by_own", "relative", "mean_angle", "chance_angle"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _chance(muscles: int, one: int, other: int, draws: int, random: np.random.Generator) -> float:
-    pairs = ((random.normal(size=(muscles, one)), random.normal(size=(muscles, other))) for _ in range(draws))
-    return float(np.mean([principal_angles(*pair).mean() for pair in pairs]))
+def _chance(one: Synergies, other: Synergies, draws: int, random: np.random.Generator) -> float:
+    """Mean principal angle by chance, degrees."""
+    active = one.signals.active | other.signals.active
+    pair = [each.weights[active] for each in (one, other)]
+    if one.method == other.method == "nmf":
+        drawn = ([random.permuted(weights, axis=0) for weights in pair] for _ in range(draws))
+    else:
+        drawn = ([random.normal(size=weights.shape) for weights in pair] for _ in range(draws))
+    return float(np.mean([principal_angles(*weights).mean() for weights in drawn]))

@@ -8,7 +8,8 @@ Two factorisations of the samples X (S, M) of one task, or of several pooled, in
 
 Synergies are ordered by how much of the signal they carry. *VAF* is the variance accounted for,
 ``1 - |X - X'|² / |X|²``, of squares around zero for nmf (Torres-Oviedo et al. 2006) and around the mean for pca; *R²*
-is of squares around each muscle's mean for both, so that the two methods compare.
+is of squares around each muscle's mean for both, so that the two methods compare. Both are of the muscles that are not
+silent: one that stands still has no variance to account for.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from arnold.analysis.muscle_signals import MuscleSignals
+from arnold.analysis.muscle_signals import SILENT, MuscleSignals
 from arnold.errors import UserError, did_you_mean
 from arnold.extras import extra_module
 
@@ -73,12 +74,12 @@ class Synergies:
     @property
     def vaf(self) -> float:
         """Variance accounted for, overall."""
-        return fit(self.signals.values, self.reconstruction, self._around)
+        return self._fit(self._around)
 
     @property
     def r2(self) -> float:
         """R² overall, around each muscle's mean."""
-        return fit(self.signals.values, self.reconstruction, self.signals.values.mean(axis=0))
+        return self._fit(self.signals.values.mean(axis=0))
 
     def weights_table(self) -> pandas.DataFrame:
         """Weights, muscles by synergies, with the muscles' groups; silent muscles are 0 and named in ``attrs``."""
@@ -117,6 +118,10 @@ class Synergies:
     @property
     def _around(self) -> np.ndarray:
         return self.mean  # zero for nmf
+
+    def _fit(self, around: np.ndarray) -> float:
+        active = self.signals.active
+        return fit(self.signals.values[:, active], self.reconstruction[:, active], around[active])
 
 
 def extract(signals: MuscleSignals, count: int, method: str = "nmf", *, restarts: int = 5, seed: int = 0) -> Synergies:
@@ -158,13 +163,18 @@ def require_count(signals: MuscleSignals, count: int) -> None:
     active = int(signals.active.sum())
     if active == 0:
         raise UserError(f"{signals.name!r}: all {len(signals.muscles)} muscles are silent; there is nothing to extract")
-    least = min(active, len(signals.values))
-    if not 1 <= count <= least:
+    most = most_synergies(signals)
+    if not 1 <= count <= most:
         silent = f", {len(signals.silent)} more are silent" if signals.silent else ""
         raise UserError(
             f"{count} synergies were asked for of {signals.name!r}, which has {len(signals.values)} samples of "
-            f"{active} active muscles{silent}; 1 to {least} are accepted"
+            f"{active} active muscles{silent}; 1 to {most} are accepted"
         )
+
+
+def most_synergies(signals: MuscleSignals) -> int:
+    """How many synergies some signals can have: active muscles, or samples where those are fewer."""
+    return min(int(signals.active.sum()), len(signals.values))
 
 
 def fit(values: np.ndarray, told: np.ndarray, around: np.ndarray) -> float:
@@ -220,6 +230,9 @@ def bootstrap(
 ) -> tuple[pandas.DataFrame, xarray.Dataset]:
     """How sure the synergies are: extracted anew from trials drawn with replacement, each matched to the original.
 
+    A draw that misses the only trials in which some muscles move may have fewer active muscles than there are
+    synergies; it is left out.
+
     Args:
         synergies: of signals with at least two trials.
         draws: how many.
@@ -227,11 +240,11 @@ def bootstrap(
         seed: of the draws.
 
     Returns:
-        per synergy, the mean and the lower end of the cosine to the original; and ``low`` and ``high`` of each weight,
-        over (muscle, synergy).
+        per synergy, the mean and the lower end of the cosine to the original, ``attrs["notes"]`` naming how many draws
+        were left out; and ``low`` and ``high`` of each weight, over (muscle, synergy).
 
     Raises:
-        UserError: fewer than two trials.
+        UserError: fewer than two trials, or no draw with enough active muscles.
     """
     pd, xr = extra_module("pandas", "analysis", PURPOSE), extra_module("xarray", "analysis", PURPOSE)
     signals = synergies.signals
@@ -241,20 +254,26 @@ def bootstrap(
             "more episodes"
         )
     random = np.random.default_rng(seed)
-    cosines, weights = np.zeros((draws, synergies.count)), np.zeros((draws, *synergies.weights.shape))
-    for draw in range(draws):
-        chosen = random.choice(signals.trials, len(signals.trials))
-        again = _like(synergies, signals.of_trials([int(t) for t in chosen]))
+    cosines, weights = [], []
+    for _ in range(draws):
+        drawn = signals.of_trials([int(t) for t in random.choice(signals.trials, len(signals.trials))])
+        if most_synergies(drawn) < synergies.count:
+            continue
+        again = _like(synergies, drawn)
         cosine = synergies.weights.T @ again.weights
         rows, columns = linear_sum_assignment(-np.abs(cosine))
         sign = np.sign(cosine[rows, columns]) if synergies.method == "pca" else 1.0
-        cosines[draw] = np.abs(cosine[rows, columns])
-        weights[draw] = again.weights[:, columns] * sign
+        cosines.append(np.abs(cosine[rows, columns]))
+        weights.append(again.weights[:, columns] * sign)
+    missed = f"{draws - len(cosines)} of {draws} draws have fewer than {synergies.count} active muscles or samples"
+    if not cosines:
+        raise UserError(f"{signals.name!r}: {missed}; extract fewer synergies, or record more episodes")
     tail = (1.0 - confidence) / 2.0
     table = pd.DataFrame(
-        {"cosine": cosines.mean(axis=0), "cosine_low": np.quantile(cosines, tail, axis=0)},
+        {"cosine": np.mean(cosines, axis=0), "cosine_low": np.quantile(cosines, tail, axis=0)},
         index=pd.Index(synergies.names, name="synergy"),
     )
+    table.attrs["notes"] = [f"{missed}, and are left out"] if len(cosines) < draws else []
     axes = ("muscle", "synergy")
     ends = {name: (axes, np.quantile(weights, end, axis=0)) for name, end in (("low", tail), ("high", 1.0 - tail))}
     return table, xr.Dataset(ends, {"muscle": list(signals.muscles), "synergy": list(synergies.names)})
@@ -266,7 +285,8 @@ def cross_validated(
     """R² of trials that the synergies were not extracted from (Cheung et al. 2005).
 
     Whole trials are held out, in ``folds`` groups; a single trial is cut into as many pieces in a row. Weights (and the
-    mean, for pca) are of the rest; coefficients are fitted to the held-out samples.
+    mean, for pca) are of the rest; coefficients are fitted to the held-out samples. A fold is left out where no muscle
+    moves in it, which leaves nothing to account for, or in the rest.
 
     Args:
         signals: of one task, or pooled.
@@ -276,10 +296,12 @@ def cross_validated(
         seed: of nmf's beginnings.
 
     Returns:
-        by ``count``: mean and standard deviation over folds of R², around the held-out means.
+        by ``count``: ``r2`` and ``r2_sd``, mean and standard deviation over folds of R², around the held-out means;
+        NaN for more synergies than the rest of some fold has active muscles or samples. ``attrs["notes"]`` says what
+        is missing, and why.
 
     Raises:
-        UserError: fewer than two folds, or fewer samples outside a fold than synergies.
+        UserError: fewer than two folds.
     """
     pd = extra_module("pandas", "analysis", PURPOSE)
     if folds < 2:
@@ -287,19 +309,50 @@ def cross_validated(
     trials = len(signals.trials)
     number = np.unique(signals.trial, return_inverse=True)[1] if trials > 1 else np.arange(len(signals.values))
     held = (number * min(folds, number.max() + 1)) // (number.max() + 1)
-    active = signals.active
-    scores = []
-    for fold in range(held.max() + 1):
-        out = held == fold
-        rest = dataclasses.replace(signals, values=signals.values[~out], trial=signals.trial[~out])
-        values = signals.values[out]
-        for count in counts:
-            found = extract(rest, count, method, restarts=0, seed=seed)
-            told = found.mean + coefficients_of(found.weights, found.mean, values, method) @ found.weights.T
-            shown = np.s_[:, active]
-            scores.append((count, fit(values[shown], told[shown], values[shown].mean(axis=0))))
-    by_count = pd.DataFrame(scores, columns=["count", "r2"]).groupby("count")["r2"]
-    return pd.DataFrame({"r2": by_count.mean(), "r2_sd": by_count.std()})
+    total = int(held.max()) + 1
+    parts = [part for fold in range(total) if (part := _apart(signals, held == fold))]
+    most = min((most_synergies(rest) for rest, _ in parts), default=0)
+    scores = [
+        (count, _held_out_r2(rest, values, signals.active, count, method, seed))
+        for rest, values in parts
+        for count in counts
+        if count <= most
+    ]
+    by_count = pd.DataFrame(scores, columns=["count", "r2"]).astype({"r2": float}).groupby("count")["r2"]
+    table = pd.DataFrame({"r2": by_count.mean(), "r2_sd": by_count.std()})
+    table = table.reindex(pd.Index(sorted(set(counts)), name="count"))
+    table.attrs["notes"] = _missing(len(parts), total, most, max(counts, default=0))
+    return table
+
+
+def _apart(signals: MuscleSignals, out: np.ndarray) -> tuple[MuscleSignals, np.ndarray] | None:
+    """The signals outside a fold, and the values within it; None where no muscle moves in one of them."""
+    rest, values = signals.values[~out], signals.values[out]
+    least = SILENT * np.abs(signals.values).max()
+    if min(np.ptp(part, axis=0).max() for part in (rest, values)) <= least:
+        return None
+    return dataclasses.replace(signals, values=rest, trial=signals.trial[~out]), values
+
+
+def _held_out_r2(
+    rest: MuscleSignals, values: np.ndarray, active: np.ndarray, count: int, method: str, seed: int
+) -> float:
+    """R² of held-out values (S, M), of the active muscles, by synergies of the rest."""
+    found = extract(rest, count, method, restarts=0, seed=seed)
+    told = found.mean + coefficients_of(found.weights, found.mean, values, method) @ found.weights.T
+    return fit(values[:, active], told[:, active], values[:, active].mean(axis=0))
+
+
+def _missing(used: int, folds: int, most: int, asked: int) -> list[str]:
+    """What a cross-validation lacks, a sentence each."""
+    notes = []
+    if used < folds:
+        notes.append(f"{folds - used} of {folds} folds are left out: no muscle moves in them, or in the rest")
+    if used == 1:
+        notes.append("held-out R² is of one fold, and has no deviation")
+    if used and asked > most:
+        notes.append(f"no held-out R² of more than {most} synergies: the rest of a fold has not the muscles or samples")
+    return notes
 
 
 def over_cycle(synergies: Synergies, points: int = 101, cycles: Sequence[tuple[int, int]] = ()) -> xarray.DataArray:
@@ -308,19 +361,23 @@ def over_cycle(synergies: Synergies, points: int = 101, cycles: Sequence[tuple[i
     Args:
         synergies: whose coefficients.
         points: of the cycle.
-        cycles: first sample and the one after the last of each cycle; the trials themselves where not given.
+        cycles: first sample and the one after the last of each cycle; where not given, the trials of at least two
+            samples.
 
     Returns:
-        (cycle, phase, synergy), linearly interpolated.
+        (cycle, phase, synergy), linearly interpolated; ``attrs["left_out"]`` counts trials of a single sample.
 
     Raises:
-        UserError: a cycle of fewer than two samples, or outside the samples.
+        UserError: a given cycle of fewer than two samples, or outside the samples.
     """
     xr = extra_module("xarray", "analysis", PURPOSE)
     trial, total = synergies.signals.trial, len(synergies.coefficients)
+    left_out = 0
     if not len(cycles):
         ends = [0, *(np.flatnonzero(np.diff(trial)) + 1).tolist(), total]
-        cycles = list(itertools.pairwise(ends))
+        trials = list(itertools.pairwise(ends))
+        cycles = [(first, end) for first, end in trials if end - first > 1]
+        left_out = len(trials) - len(cycles)
     phase = np.linspace(0.0, 100.0, points)
     resampled = np.zeros((len(cycles), points, synergies.count))
     for number, (first, end) in enumerate(cycles):
@@ -332,7 +389,8 @@ def over_cycle(synergies: Synergies, points: int = 101, cycles: Sequence[tuple[i
         for s in range(synergies.count):
             resampled[number, :, s] = np.interp(phase, now, synergies.coefficients[first:end, s])
     coordinates = {"phase": ("phase", phase, {"units": "%"}), "synergy": list(synergies.names)}
-    return xr.DataArray(resampled, coordinates, ("cycle", "phase", "synergy"), "coefficient")
+    axes = ("cycle", "phase", "synergy")
+    return xr.DataArray(resampled, coordinates, axes, "coefficient", attrs={"left_out": left_out})
 
 
 def _like(synergies: Synergies, signals: MuscleSignals) -> Synergies:

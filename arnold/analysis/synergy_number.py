@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from arnold.analysis.muscle_signals import MuscleSignals
-from arnold.analysis.synergies import PURPOSE, cross_validated, extract, require_count
+from arnold.analysis.synergies import PURPOSE, cross_validated, extract, most_synergies, require_count
 from arnold.errors import UserError
 from arnold.extras import extra_module
 
@@ -45,7 +45,7 @@ def curve(
 
     Returns:
         by ``count``: ``vaf``, ``r2``, ``worst_vaf`` and ``worst_muscle``, and ``held_out_r2`` and ``held_out_r2_sd``
-        where cross-validated.
+        where cross-validated; ``attrs["notes"]`` says what of these is missing, and why.
     """
     pd = extra_module("pandas", "analysis", PURPOSE)
     counts = tuple(counts) or tuple(range(1, _most(signals, method) + 1))
@@ -56,10 +56,12 @@ def curve(
         worst = min(each, key=lambda muscle: each[muscle])
         rows.append((count, found.vaf, found.r2, each[worst], worst))
     table = pd.DataFrame(rows, columns=["count", "vaf", "r2", "worst_vaf", "worst_muscle"]).set_index("count")
+    notes: list[str] = []
     if folds:
         held_out = cross_validated(signals, counts, method, folds=folds, seed=seed)
         table["held_out_r2"], table["held_out_r2_sd"] = held_out["r2"], held_out["r2_sd"]
-    table.attrs.update(method=method, name=signals.name, silent_muscles=list(signals.silent))
+        notes = held_out.attrs["notes"]
+    table.attrs.update(method=method, name=signals.name, silent_muscles=list(signals.silent), notes=notes)
     return table
 
 
@@ -75,8 +77,8 @@ def number_of_synergies(
         seed: of the shuffling.
 
     Returns:
-        by ``criterion``: ``number`` (an integer, or pandas' NA where no number tried meets it), ``note`` (why NA) and
-        ``source``.
+        by ``criterion``: ``number`` (an integer, or pandas' NA where no number tried meets it), ``note`` (why NA, or
+        what the number is of) and ``source``.
     """
     pd = extra_module("pandas", "analysis", PURPOSE)
     counts = found.index.to_numpy()
@@ -132,7 +134,7 @@ _Judge = Callable[[MuscleSignals, "pandas.DataFrame", int, int], _Judged]
 
 def _most(signals: MuscleSignals, method: str) -> int:
     require_count(signals, 1)
-    most = min(int(signals.active.sum()), len(signals.values))
+    most = most_synergies(signals)
     return most if method == "pca" else min(most, MOST)
 
 
@@ -154,8 +156,13 @@ def _line(column: str) -> _Judge:
     def judge(signals: MuscleSignals, found: pandas.DataFrame, draws: int, seed: int) -> _Judged:
         if column not in found:
             return None, "the curve was not cross-validated (folds=0)"
-        number = line_begins(found[column].to_numpy())
-        return (number, "") if number else (None, f"no line fits the last 3 or more of {len(found)}")
+        r2 = found[column].dropna()
+        if not len(r2):
+            return None, "no fold could be held out: muscles move in one alone"
+        number = line_begins(r2.to_numpy())
+        if number is None:
+            return None, f"no line fits the last 3 or more of {len(r2)}"
+        return number, "" if len(r2) == len(found) else f"of up to {len(r2)}: there is no held-out R² of more"
 
     return judge
 

@@ -34,7 +34,7 @@ def draw_synergies(path: Path, synergies: Synergies, coefficients: xarray.DataAr
         path: the PNG file.
         synergies: whose weights.
         coefficients: (cycle, phase, synergy) from `over_cycle`; each cycle is drawn thin, their mean thick, with a band
-            of one standard deviation.
+            of one standard deviation; empty where there is no cycle.
     """
     signals = synergies.signals
     order = sorted(range(len(signals.muscles)), key=lambda m: (_rank(signals.groups[m]), m))
@@ -50,7 +50,8 @@ def draw_synergies(path: Path, synergies: Synergies, coefficients: xarray.DataAr
         )
         bars.set_ylabel(synergies.names[s], fontsize=TITLE_SIZE, rotation=0, ha="right", va="center")
         bars.axhline(0.0, color=GREY, linewidth=0.6)
-        _course(course, coefficients.isel(synergy=s))
+        if coefficients.sizes["cycle"]:
+            _course(course, coefficients.isel(synergy=s))
         for axis in (bars, course):
             axis.spines[["top", "right"]].set_visible(False)
             axis.tick_params(labelsize=TEXT_SIZE)

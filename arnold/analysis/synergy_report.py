@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from arnold.analysis.muscle_signals import MuscleSignals, pooled
 from arnold.analysis.subspaces import similarity
-from arnold.analysis.synergies import METHODS, PURPOSE, Synergies, extract, over_cycle
+from arnold.analysis.synergies import METHODS, PURPOSE, Synergies, coefficients_of, extract, over_cycle
 from arnold.analysis.synergy_clusters import Clusters, cluster
 from arnold.analysis.synergy_number import VAF_OVERALL, curve, number_of_synergies
 from arnold.analysis.synergy_pictures import draw_clusters, draw_number, draw_similarity, draw_synergies
@@ -25,6 +25,7 @@ from arnold.extras import extra_module
 
 if TYPE_CHECKING:
     import pandas
+    import xarray
 
 POOLED = "pooled"
 
@@ -37,6 +38,7 @@ class SynergyReport:
         curves: by (method, set): from `synergy_number.curve`.
         numbers: by (method, set, criterion): from `synergy_number.number_of_synergies`.
         extracted: by method and set, the synergies; sets are the tasks and, of several, ``"pooled"``.
+        courses: by set, the nmf synergies' coefficients over each trial, of all its samples (cycle, phase, synergy).
         similarity: of the tasks' subspaces, by method; None of one task.
         clusters: of the tasks' nmf synergies; None of one task, or of too few.
         omitted: what is not there, and why.
@@ -45,6 +47,7 @@ class SynergyReport:
     curves: Mapping[tuple[str, str], pandas.DataFrame]
     numbers: pandas.DataFrame
     extracted: Mapping[str, Mapping[str, Synergies]]
+    courses: Mapping[str, xarray.DataArray]
     similarity: pandas.DataFrame | None
     clusters: Clusters | None
     omitted: tuple[str, ...]
@@ -93,7 +96,7 @@ def synergy_report(
         count: synergies to extract; where not given, of each set the smallest number that accounts for ``share``, or,
             where none does, as many as were tried.
         share: of the variance, overall.
-        samples: of each set at most so many, evenly spread.
+        samples: of each set at most so many, evenly spread, to extract from.
         folds: of the cross-validation, at least 2.
         seed: of nmf's beginnings and of shuffling.
         note: given a line of progress.
@@ -114,13 +117,14 @@ def synergy_report(
     thin = {one.name: one.thinned(samples) for one in sets}
     if len(sets) > 1:
         thin[POOLED] = pooled(list(thin.values()), POOLED).thinned(samples)
-    curves, numbers, omitted = {}, {}, []
+    curves, numbers, courses, omitted = {}, {}, {}, []
     extracted: dict[str, dict[str, Synergies]] = {method: {} for method in METHODS}
     for name, signals in thin.items():
         if signals.silent:
             omitted.append(f"{name}: {', '.join(signals.silent)} never move, and are left out")
         for method in METHODS:
             curves[method, name] = curve(signals, method, folds=folds, restarts=0, seed=seed)
+            omitted += [f"{name}, {method}: {line}" for line in curves[method, name].attrs["notes"]]
             numbers[method, name] = number_of_synergies(signals, curves[method, name], seed=seed)
             enough = curves[method, name].index[curves[method, name]["vaf"] >= share]
             if not (count or len(enough)):
@@ -129,6 +133,9 @@ def synergy_report(
                 )
             chosen = count or int(min(enough, default=len(curves[method, name])))
             extracted[method][name] = extract(signals, chosen, method, seed=seed)
+        courses[name] = _courses(extracted["nmf"][name], [one for one in sets if name in (one.name, POOLED)])
+        if single := courses[name].attrs["left_out"]:
+            omitted.append(f"{name}: trials of a single sample have no course, and are not drawn; {single} of them")
         note(f"{name}: {extracted['nmf'][name].count} synergies account for {_share(extracted['nmf'][name].vaf)}")
     table = pd.concat(numbers, names=["method", "set"])
     alike, clusters = None, None
@@ -141,7 +148,7 @@ def synergy_report(
             clusters = cluster([extracted["nmf"][name] for name in names], seed=seed)
         except UserError as error:  # too few
             omitted.append(f"no clusters: {error}")
-    return SynergyReport(curves, table, extracted, alike, clusters, tuple(omitted))
+    return SynergyReport(curves, table, extracted, courses, alike, clusters, tuple(omitted))
 
 
 def write_synergies(folder: Path, report: SynergyReport) -> tuple[Path, ...]:
@@ -178,13 +185,24 @@ def write_synergies(folder: Path, report: SynergyReport) -> tuple[Path, ...]:
         curves = {name: found for (by, name), found in report.curves.items() if by == method}
         written.append(draw_number(folder / f"number-{method}.png", curves))
     for name, found in report.extracted["nmf"].items():
-        written.append(draw_synergies(folder / f"synergies-{name}.png", found, over_cycle(found)))
+        written.append(draw_synergies(folder / f"synergies-{name}.png", found, report.courses[name]))
     if report.similarity is not None:
         written.append(draw_similarity(folder / "similarity.png", report.similarity))
     if report.clusters is not None:
         groups = next(iter(of_each.values())).signals.groups
         written.append(draw_clusters(folder / "clusters.png", report.clusters, groups))
     return tuple(written)
+
+
+def _courses(found: Synergies, sets: Sequence[MuscleSignals]) -> xarray.DataArray:
+    """Coefficients of some synergies over each trial of some sets; thinning leaves too few samples of a trial."""
+    xr = extra_module("xarray", "analysis", PURPOSE)
+    each = []
+    for signals in sets:
+        coefficients = coefficients_of(found.weights, found.mean, signals.values, found.method)
+        each.append(over_cycle(dataclasses.replace(found, signals=signals, coefficients=coefficients)))
+    left_out = sum(one.attrs["left_out"] for one in each)
+    return xr.concat(each, "cycle").assign_attrs(left_out=left_out)
 
 
 def _long(found: Synergies) -> pandas.DataFrame:
