@@ -129,6 +129,8 @@ def test_bad_input_is_one_clear_line():
     policy, params = acting((1.0, 1.0))
     with pytest.raises(UserError, match="unknown perturbation 'dealy'; did you mean 'delay'"):
         probes({"dealy": (0.1,)})
+    with pytest.raises(UserError, match="no perturbation was given; accepted: weakness"):
+        probes({})
     with pytest.raises(UserError, match=r"perturbation 'weakness' has no levels; give at least one, such as 0\.25"):
         probes({"delay": (0.1,), "weakness": ()})
     with pytest.raises(UserError, match=r"weakness is 2\.0; a share from 0 to 1"):

@@ -78,6 +78,8 @@ def probes(levels: Mapping[str, Sequence[float]], muscles: Sequence[str] = ()) -
     Raises:
         UserError: an unknown perturbation, one without levels, or a level that it cannot have.
     """
+    if not levels:
+        raise UserError(f"no perturbation was given; accepted: {', '.join(AXES)}, with levels")
     for name, given in levels.items():
         if name not in AXES:
             raise UserError(f"unknown perturbation {name!r}; {did_you_mean(name, AXES)}")

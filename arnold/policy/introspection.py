@@ -135,6 +135,7 @@ class Introspection:
 
         The norm, over the token's values, of the action's derivative with respect to normalised values: per standard
         deviation of the observation, to first order. Arguments as `memory`; the cost is that of M backward passes.
+        Of a policy within a subspace it is the network's own action, before the projection.
         """
         module = self._module(params[0])
         columns = [group.index[0] for group in self.ids.groups]  # (E, C) each
