@@ -55,6 +55,7 @@ def _correlated(
     minibatches: int = 4,
     start: str = "",
     horizon: int = 0,
+    target_kl: float = 0.0,
 ) -> ExpertRecipe:
     """A stage at 30 to 100 control steps a second: noise is correlated, or muscles would not follow it."""
     learner = dataclasses.replace(
@@ -62,6 +63,7 @@ def _correlated(
         minibatches=minibatches,
         final_learning_rate=learning_rate[1],
         noise_correlation=0.8,
+        target_kl=target_kl,
     )
     return dataclasses.replace(_stage(task, steps, start, learner), environments=128, horizon=horizon)
 
@@ -72,10 +74,15 @@ def _turning(task: str, steps: int) -> ExpertRecipe:
 
 
 def _turning_on(
-    task: str, steps: int, noise: tuple[float, float], learning_rate: tuple[float, float], start: str
+    task: str,
+    steps: int,
+    noise: tuple[float, float],
+    learning_rate: tuple[float, float],
+    start: str,
+    target_kl: float = 0.0,
 ) -> ExpertRecipe:
     """A later training of pen or die, with less noise than the one before."""
-    return _correlated(task, steps, noise, discount=0.97, learning_rate=learning_rate, start=start)
+    return _correlated(task, steps, noise, discount=0.97, learning_rate=learning_rate, start=start, target_kl=target_kl)
 
 
 def _lesson(
@@ -182,7 +189,14 @@ EXPERTS: dict[str, ExpertRecipe] = {
     "die_reorient_first": _turning("die_reorient", 1_600_000),
     "die_reorient_second": _turning_on("die_reorient", 2_000_000, (-1.1, -2.6), (2e-4, 2e-5), "die_reorient_first"),
     "die_reorient_third": _turning_on("die_reorient", 2_000_000, (-1.3, -2.8), (2e-4, 2e-5), "die_reorient_second"),
-    "die_reorient": _turning_on("die_reorient", 500_000, (-2.0, -3.2), (1.5e-4, 1e-5), "die_reorient_third"),
+    "die_reorient_fourth": _turning_on("die_reorient", 500_000, (-2.0, -3.2), (1.5e-4, 1e-5), "die_reorient_third"),
+    # More noise again, and steps that fit it: solved steps rise from 51 to 61 %, and to 64 % as the noise shrinks.
+    "die_reorient_fifth": _turning_on(
+        "die_reorient", 2_370_000, (-1.4, -1.87), (2e-4, 1.45e-4), "die_reorient_fourth", target_kl=0.03
+    ),
+    "die_reorient": _turning_on(
+        "die_reorient", 2_200_000, (-1.85, -3.2), (2e-4, 1e-5), "die_reorient_fifth", target_kl=0.03
+    ),
     "die_reorient_p1": _turning("die_reorient_p1", 2_000_000),
     "die_reorient_p2": _turning("die_reorient_p2", 2_000_000),
     "baoding_practice": _correlated(
