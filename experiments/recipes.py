@@ -283,22 +283,51 @@ DISTILLATIONS: dict[str, DistillRecipe] = {
         ),
         steps=5_400_000,
     ),
-    # From a generalist over nine to every task with an expert; most of it is what `nine` does not know.
-    "seventeen": DistillRecipe(
+    # From the generalist over nine to every task with an expert; most of it is what that one does not know.
+    "seventeen_first": DistillRecipe(
         mixture=(
             ("elbow_pose", 8),
             ("finger_pose", 12),
             ("finger_reach", 16),
             ("hand_pose", 8),
             *((f"hand_{digit}_reach", 12) for digit in ("thumb", "index", "middle", "ring", "little")),
-            *((name, 40) for name in ("pen_reorient", "die_reorient")),
-            *((f"baoding_{name}", 32) for name in ("cw", "ccw", "hard", "harder")),
+            ("pen_reorient", 48),
+            ("die_reorient", 48),
+            ("baoding_cw", 24),
+            ("baoding_ccw", 24),
+            ("baoding_hard", 48),
+            ("baoding_harder", 40),
             ("object_relocate", 16),
             ("walk_to_point", 24),
         ),
-        steps=700_000,
-        start_from="runs/nine",
-        learner=dataclasses.replace(DISTILLATION_LEARNER, learning_rate=1e-3),
+        steps=2_000_000,
+        start_from="arnold-nine",
+        learner=dataclasses.replace(DISTILLATION_LEARNER, learning_rate=1e-3, epochs=2),
+    ),
+    # The same again, with more of what it lagged in.
+    "seventeen": DistillRecipe(
+        mixture=(
+            ("elbow_pose", 4),
+            ("finger_pose", 16),
+            ("finger_reach", 16),
+            ("hand_pose", 4),
+            ("hand_thumb_reach", 12),
+            ("hand_index_reach", 12),
+            ("hand_middle_reach", 12),
+            ("hand_ring_reach", 20),
+            ("hand_little_reach", 16),
+            ("pen_reorient", 48),
+            ("die_reorient", 80),
+            ("baoding_cw", 24),
+            ("baoding_ccw", 24),
+            ("baoding_hard", 48),
+            ("baoding_harder", 56),
+            ("object_relocate", 12),
+            ("walk_to_point", 24),
+        ),
+        steps=500_000,
+        start_from="runs/seventeen_first",
+        learner=dataclasses.replace(DISTILLATION_LEARNER, learning_rate=7e-4, epochs=2),
     ),
 }
 

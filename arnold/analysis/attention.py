@@ -215,7 +215,7 @@ def read(
         UserError: not a transformer, or fewer than one episode or step.
 
     Example:
-        >>> saved = load("arnold-small")
+        >>> saved = load("arnold-nine")
         >>> seen = read(saved.policy, (saved.params, saved.statistics), Environment(task("hand_index_reach")))
         >>> seen.by_group()
     """

@@ -236,7 +236,7 @@ def inactivate(
         same muscles has no pooled basis.
 
     Example:
-        >>> saved = load("arnold-small")
+        >>> saved = load("arnold-nine")
         >>> table, bases = inactivate(saved.policy, (saved.params, saved.statistics), [Environment(task("hand_pose"))])
         >>> rank_needed(table)
     """
