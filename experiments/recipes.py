@@ -244,6 +244,33 @@ EXPERTS: dict[str, ExpertRecipe] = {
 }
 """By recipe. A stage starts from the newest run of the one before it, under ``runs/``."""
 
+_SEVENTEEN = {
+    "elbow_pose": 8,
+    "finger_pose": 12,
+    "finger_reach": 16,
+    "hand_pose": 8,
+    **{f"hand_{digit}_reach": 12 for digit in ("thumb", "index", "middle", "ring", "little")},
+    "pen_reorient": 48,
+    "die_reorient": 48,
+    "baoding_cw": 24,
+    "baoding_ccw": 24,
+    "baoding_hard": 48,
+    "baoding_harder": 40,
+    "object_relocate": 16,
+    "walk_to_point": 24,
+}
+"""Environments of every task that has an expert."""
+_LAGGING = {
+    "elbow_pose": 4,
+    "finger_pose": 16,
+    "hand_pose": 4,
+    "hand_ring_reach": 20,
+    "hand_little_reach": 16,
+    "die_reorient": 80,
+    "baoding_harder": 56,
+    "object_relocate": 12,
+}
+
 DISTILLATIONS: dict[str, DistillRecipe] = {
     "quickstart": DistillRecipe(
         mixture=(("elbow_pose", 16), ("finger_reach", 64), ("hand_index_reach", 64)),
@@ -285,46 +312,14 @@ DISTILLATIONS: dict[str, DistillRecipe] = {
     ),
     # From the generalist over nine to every task with an expert; most of it is what that one does not know.
     "seventeen_first": DistillRecipe(
-        mixture=(
-            ("elbow_pose", 8),
-            ("finger_pose", 12),
-            ("finger_reach", 16),
-            ("hand_pose", 8),
-            *((f"hand_{digit}_reach", 12) for digit in ("thumb", "index", "middle", "ring", "little")),
-            ("pen_reorient", 48),
-            ("die_reorient", 48),
-            ("baoding_cw", 24),
-            ("baoding_ccw", 24),
-            ("baoding_hard", 48),
-            ("baoding_harder", 40),
-            ("object_relocate", 16),
-            ("walk_to_point", 24),
-        ),
+        mixture=tuple(_SEVENTEEN.items()),
         steps=2_000_000,
         start_from="arnold-nine",
         learner=dataclasses.replace(DISTILLATION_LEARNER, learning_rate=1e-3, epochs=2),
     ),
-    # The same again, with more of what it lagged in.
+    # On from there, with more of what it lagged in.
     "seventeen": DistillRecipe(
-        mixture=(
-            ("elbow_pose", 4),
-            ("finger_pose", 16),
-            ("finger_reach", 16),
-            ("hand_pose", 4),
-            ("hand_thumb_reach", 12),
-            ("hand_index_reach", 12),
-            ("hand_middle_reach", 12),
-            ("hand_ring_reach", 20),
-            ("hand_little_reach", 16),
-            ("pen_reorient", 48),
-            ("die_reorient", 80),
-            ("baoding_cw", 24),
-            ("baoding_ccw", 24),
-            ("baoding_hard", 48),
-            ("baoding_harder", 56),
-            ("object_relocate", 12),
-            ("walk_to_point", 24),
-        ),
+        mixture=tuple((_SEVENTEEN | _LAGGING).items()),
         steps=500_000,
         start_from="runs/seventeen_first",
         learner=dataclasses.replace(DISTILLATION_LEARNER, learning_rate=7e-4, epochs=2),

@@ -148,19 +148,7 @@ def compare_emg(activations: Averages, human: HumanEmg, speed: float, side: str 
     """
     measured, everyone = human.nearest(speed)
     points = everyone.shape[1]
-    grid = np.linspace(0.0, 100.0, points)
-    ours: dict[str, np.ndarray] = {}
-    why: dict[str, str] = {}
-    for muscle, actuator in zip(human.muscles, human.actuators, strict=True):
-        name = actuator + side
-        if name not in activations.names:
-            why[muscle] = f"the body has no muscle {name}"
-            continue
-        curve = np.interp(grid, activations.percent, activations.of(name))
-        if np.ptp(curve) <= SILENT * max(float(np.abs(activations.mean).max()), np.finfo(float).tiny):
-            why[muscle] = f"{name} is silent: its activation stays at {curve[0]:.3f}"
-            continue
-        ours[muscle] = curve
+    ours, why = _comparable(activations, human, side, points)
     if not ours:
         raise UserError(f"no muscle can be compared with people's EMG: {'; '.join(why.values())}")
     pairwise, left_out = human_agreement(everyone, human.subjects, human.muscles)
@@ -207,6 +195,27 @@ def compare_emg(activations: Averages, human: HumanEmg, speed: float, side: str 
         (policy, people),
         tuple(muscles),
     )
+
+
+def _comparable(
+    activations: Averages, human: HumanEmg, side: str, points: int
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Curves (P,) of the muscles that can be compared, and why the others cannot, by people's name of the muscle."""
+    grid = np.linspace(0.0, 100.0, points)
+    least = SILENT * max(float(np.abs(activations.mean).max()), np.finfo(float).tiny)
+    ours: dict[str, np.ndarray] = {}
+    why: dict[str, str] = {}
+    for muscle, actuator in zip(human.muscles, human.actuators, strict=True):
+        name = actuator + side
+        if name not in activations.names:
+            why[muscle] = f"the body has no muscle {name}"
+            continue
+        curve = np.interp(grid, activations.percent, activations.of(name))
+        if np.ptp(curve) <= least:
+            why[muscle] = f"{name} is silent: its activation stays at {curve[0]:.3f}"
+        else:
+            ours[muscle] = curve
+    return ours, why
 
 
 def _row(
