@@ -116,7 +116,7 @@ def policy_agent(policy: ActorCritic, environment: Environment, deterministic: b
         parameters, statistics = params
         output = policy.apply(parameters, statistics, ids, observation[None])
         if deterministic:
-            return output.mean[0]
+            return output.executed(output.mean)[0]
         noise = jax.random.normal(key, output.mean.shape)
         return output.executed(output.mean + noise * jnp.exp(output.log_std)[:, None, :])[0]
 

@@ -52,7 +52,7 @@ class PolicyExpert:
         """Mean actions (B, M), clipped to [-1, 1]."""
         parameters, statistics = params
         output = self.policy.apply(parameters, statistics, self.policy.bind([self.tables]), observation[None])
-        return carry, jnp.clip(output.mean[0], -1.0, 1.0)
+        return carry, jnp.clip(output.executed(output.mean)[0], -1.0, 1.0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -61,6 +61,10 @@ class ExpertRecipe:
     network: MlpConfig = EXPERT_NETWORK
     """The expert's network."""
 
+    command: str = "muscles"
+    """What the network commands: "muscles", or for imitation tasks "posture", the equilibrium of each joint, which the
+    muscles' stretch reflexes follow (`arnold.policy.posture`)."""
+
     seed: int = 1
     """Of parameters, goals, starts and noise."""
 

@@ -9,16 +9,23 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import mujoco
 import numpy as np
 
-from arnold.errors import UserError
+from arnold.embodiments import Body
+from arnold.embodiments.moments import independent_dofs, independent_velocities, moment_arms
 from arnold.experts import ScriptedExpert
+from arnold.policy.mlp import MlpActorCritic, MlpConfig
+from arnold.policy.posture import UNIT_RAD, PostureActorCritic, muscle_rows
 from arnold.tasks import Environment
+from arnold.vocab import TokenTable, quantities
+from arnold.vocab.mirror import mirror
 
 GAIN = 3.0  # per optimal fibre length
 # Excitation. Less than the least is no better a reflex, and there the sigmoid of the action is so flat that a policy
 # which begins as one finds out of noise what few muscles are for.
 LEAST, MOST = 0.02, 0.92
+POSES = 64  # of the clips, over which moment arms are averaged
 
 
 def reflex(environment: Environment) -> ScriptedExpert:
@@ -28,28 +35,63 @@ def reflex(environment: Environment) -> ScriptedExpert:
         UserError: where the task does not.
     """
     body = environment.body
-    rows = {}
-    for said in ("error", "target"):
-        found = [
-            place
-            for place, token in enumerate(environment.observation_table.tokens)
-            if "muscle" in token.entity and said in token.quantity
-        ]
-        if len(found) != len(body.muscles):
-            raise UserError(
-                f"task {environment.task.name!r} does not show the {said} of each muscle; the reflex is a teacher for "
-                "imitation tasks (arnold.tasks.imitate.Imitate)"
-            )
-        rows[said] = np.array(found)
-    optimal = jnp.asarray(_optimal_lengths(environment)[body.muscle_controls])
+    tables = environment.observation_table, environment.action_table
+    error, target = (muscle_rows(*tables, said) for said in ("error", "target"))
+    per_metre = jnp.asarray(_per_metre(environment))
     action_map = body.embodiment.action_map
 
     def controller(observation: jax.Array) -> jax.Array:
         now = observation[..., -1]
-        stretch = -now[:, rows["error"]] / optimal[None]
-        return action_map.inverse(jnp.clip(now[:, rows["target"]] + GAIN * stretch, LEAST, MOST))
+        return action_map.inverse(jnp.clip(now[:, target] - now[:, error] * per_metre[None], LEAST, MOST))
 
     return ScriptedExpert(controller)
+
+
+def posture_policy(environment: Environment, config: MlpConfig) -> PostureActorCritic:
+    """A policy that commands the equilibrium of every joint that is free to move, in front of this reflex.
+
+    Raises:
+        UserError: where the task does not show what each muscle will be.
+    """
+    body = environment.body
+    muscle_rows(environment.observation_table, environment.action_table, "error")
+    joints = TokenTable(body.joint_tokens(quantities.JOINT_TARGET, [name for name, _ in _free_joints(body)]))
+    network = MlpActorCritic(environment.observation_table, joints, config)
+    about = {"least": LEAST, "most": MOST, "action_map": body.embodiment.action_map.name}
+    return PostureActorCritic(network, environment.action_table, about)
+
+
+def reflexes(environment: Environment, policy: PostureActorCritic) -> dict[str, jax.Array]:
+    """The arrays of a policy's reflexes, ``per_metre`` (M,) and ``arms`` (M, I): moment arms are means over the clips.
+
+    Where the network is mirrored, so are they: what differs between the sides is the clips' doing.
+    """
+    body, per_metre = environment.body, _per_metre(environment)
+    qpos = np.asarray(environment.task.reference(body).rows.qpos, np.float64)  # type: ignore[attr-defined]
+    columns = [column for _, column in _free_joints(body)]
+    data, total, frames = mujoco.MjData(body.model), 0.0, qpos[:: max(1, len(qpos) // POSES)]
+    for pose in frames:
+        data.qpos = pose
+        mujoco.mj_fwdPosition(body.model, data)
+        arms = moment_arms(body.model, data) @ independent_velocities(body.model, pose)
+        total += arms[body.muscle_controls][:, columns] / len(frames)
+    if policy.network.config.mirrored:
+        (joints, _), (muscles, _) = mirror(policy.network.action_table), mirror(policy.action_table)
+        total = 0.5 * (total + total[muscles][:, joints])
+    scaled = per_metre[:, None] * total * UNIT_RAD
+    return {"per_metre": jnp.asarray(per_metre), "arms": jnp.asarray(scaled, jnp.float32)}
+
+
+def _free_joints(body: Body) -> list[tuple[str, int]]:
+    """The body's joints that follow no other, each with its column of `independent_velocities`."""
+    columns = {dof: column for column, dof in enumerate(independent_dofs(body.model))}
+    dofs = {joint: int(body.model.joint(joint).dofadr[0]) for joint in body.joints}
+    return [(joint, columns[dof]) for joint, dof in dofs.items() if dof in columns]
+
+
+def _per_metre(environment: Environment) -> np.ndarray:
+    """Excitation (M,) per metre of stretch."""
+    return np.asarray(GAIN / _optimal_lengths(environment)[environment.body.muscle_controls], np.float32)
 
 
 def _optimal_lengths(environment: Environment) -> np.ndarray:

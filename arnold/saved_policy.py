@@ -20,6 +20,7 @@ from arnold.policy.actor_critic import ActorCritic
 from arnold.policy.generalist import TransformerActorCritic
 from arnold.policy.mlp import MlpActorCritic, MlpConfig
 from arnold.policy.normaliser import ObservationStatistics
+from arnold.policy.posture import PostureActorCritic
 from arnold.policy.subspace import Subspace, SubspaceActorCritic, unconfined
 from arnold.policy.transformer import TransformerConfig
 from arnold.tasks import Environment, Task
@@ -76,6 +77,9 @@ def describe(policy: ActorCritic, tasks: tuple[Task, ...], **about: Any) -> dict
     if isinstance(policy, SubspaceActorCritic):
         subspace = {**policy.about, "rank": policy.rank, "muscles": [list(muscle) for muscle in policy.muscles]}
         return describe(policy.network, tasks, subspace=subspace, **about)
+    if isinstance(policy, PostureActorCritic):
+        posture = {**policy.about, "muscles": _tokens_to_json(policy.action_table)}
+        return describe(policy.network, tasks, posture=posture, **about)
     if isinstance(policy, MlpActorCritic):
         own: dict[str, Any] = {
             "kind": "mlp",
@@ -137,6 +141,9 @@ def _rebuild(config: dict[str, Any], folder: Path) -> ActorCritic:
         )
     try:
         network = builders[kind](config)
+        if config.get("posture") and isinstance(network, MlpActorCritic):
+            about = dict(config["posture"])
+            return PostureActorCritic(network, _tokens_from_json(about.pop("muscles")), about)
         if not config.get("subspace"):
             return network
         about = dict(config["subspace"])

@@ -19,18 +19,22 @@ from arnold.learning.learner import Learner, TrainState
 from arnold.learning.loop import Ended, resume, train
 from arnold.learning.mixture import Mixture
 from arnold.metric_sinks import require_sinks
-from arnold.policy import normaliser
+from arnold.policy import normaliser, posture
 from arnold.policy.generalist import TransformerActorCritic
 from arnold.policy.mlp import MlpActorCritic
+from arnold.policy.posture import PostureActorCritic
 from arnold.policy.subspace import Subspace, confined, unconfined
 from arnold.recipe import DistillRecipe, ExpertRecipe, FinetuneRecipe, Recipe, from_json, to_json
-from arnold.reflex import reflex
+from arnold.reflex import posture_policy, reflex, reflexes
 from arnold.runs import Run, training_time_s
 from arnold.saved_policy import SavedPolicy
 from arnold.tasks import Environment, Task, task
 
 TEACHERS: dict[str, Callable[[Environment], Expert]] = {"reflex": reflex}
 """Controllers that a specialist can begin as, by name."""
+
+COMMANDS = ("muscles", "posture")
+"""What an expert's network can command."""
 
 OnIteration = Callable[[TrainState, dict[str, float]], None]
 
@@ -173,37 +177,59 @@ def _prepare_expert(recipe: ExpertRecipe, backend: str, threads: int | None) -> 
     mixture = Mixture.of({recipe.task: recipe.environments}, recipe.horizon, recipe.clips, recipe.held_out)
     goal = task(recipe.task)
     environment = Environment(mixture.tasks[0], backend, threads)
-    policy = MlpActorCritic(environment.observation_table, environment.action_table, recipe.network)
     iterations = _iterations(recipe.steps, recipe.learner.rollout_steps, recipe.environments)
     if recipe.teacher not in ("", *TEACHERS):
         raise UserError(f"unknown teacher {recipe.teacher!r}; {did_you_mean(recipe.teacher, TEACHERS)}")
+    policy = _expert_policy(recipe, environment)
     experts: dict[str, Expert] = {goal.name: TEACHERS[recipe.teacher](environment)} if recipe.teacher else {}
     learner = Learner(policy, mixture, recipe.learner, iterations, experts, backend, threads)
     key = jax.random.key(recipe.seed)
-    if not recipe.start_from:
-        return Prepared(learner, (goal,), lambda: learner.initial_state(key), _about(recipe))
+    if recipe.start_from:
+        begin, about = _begun_from(recipe, policy)
+        return Prepared(
+            learner, (goal,), lambda: learner.initial_state(key, **begin), {**_about(recipe), "earlier": about}
+        )
+    if isinstance(policy, PostureActorCritic):
+        begin = {"params": {**policy.init(key), posture.KEY: reflexes(environment, policy)}}
+        return Prepared(learner, (goal,), lambda: learner.initial_state(key, **begin), _about(recipe))
+    return Prepared(learner, (goal,), lambda: learner.initial_state(key), _about(recipe))
+
+
+def _expert_policy(recipe: ExpertRecipe, environment: Environment) -> MlpActorCritic | PostureActorCritic:
+    """The network of an expert, and what it commands."""
+    if recipe.command == "muscles":
+        return MlpActorCritic(environment.observation_table, environment.action_table, recipe.network)
+    if recipe.command != "posture":
+        raise UserError(f"ExpertRecipe.command is {recipe.command!r}; {did_you_mean(recipe.command, COMMANDS)}")
+    for name, given in (("teacher", recipe.teacher), ("muscle_correlation", recipe.learner.muscle_correlation)):
+        if given:
+            raise UserError(
+                f"{name} is {given!r}, which is about single muscles; a policy that commands postures is trained "
+                "without: leave it out"
+            )
+    return posture_policy(environment, recipe.network)
+
+
+def _begun_from(
+    recipe: ExpertRecipe, policy: MlpActorCritic | PostureActorCritic
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The parameters and statistics of the policy that an expert's training begins from, and the trainings before."""
     start = saved_policy.load(recipe.start_from)
     _require_free(start, recipe.start_from)
-    template = jax.tree.map(lambda x: (x.shape, x.dtype), policy.init(key))
-    if (
-        not isinstance(start.policy, MlpActorCritic)
-        or jax.tree.map(lambda x: (x.shape, x.dtype), start.params) != template
-    ):
+    template = jax.tree.map(lambda x: (x.shape, x.dtype), policy.init(jax.random.key(0)))
+    if type(start.policy) is not type(policy) or template != jax.tree.map(lambda x: (x.shape, x.dtype), start.params):
         raise UserError(
             f"an expert for {recipe.task!r} cannot start from {recipe.start_from!r}: its network has other sizes; "
-            "start from an expert of the same body and the same kind of task"
+            "start from an expert of the same body and the same kind of task, with the same --set command and network"
         )
-    if start.policy.action_table.signatures != policy.action_table.signatures:
+    if start.policy.action_table.signatures != policy.action_table.signatures:  # type: ignore[attr-defined]
         raise UserError(
             f"an expert for {recipe.task!r} cannot start from {recipe.start_from!r}: it drives other muscles, "
             "or the same in another order; start from an expert of the same body"
         )
     # the same signatures keep their statistics, or the weights would read other numbers than they were trained on
     statistics = normaliser.remap(start.statistics, start.policy.signatures, policy.signatures)
-    about = {**_about(recipe), "earlier": stages(start)}
-    return Prepared(
-        learner, (goal,), lambda: learner.initial_state(key, params=start.params, statistics=statistics), about
-    )
+    return {"params": start.params, "statistics": statistics}, stages(start)
 
 
 def stages(saved: SavedPolicy) -> list[dict[str, Any]]:

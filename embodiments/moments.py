@@ -17,17 +17,22 @@ def independent_velocities(model: mujoco.MjModel, qpos: np.ndarray) -> np.ndarra
         (nv, I): qvel is this times the I independent velocities, which are those of the joints that are not dependent.
     """
     whole = np.eye(model.nv)
-    dependent = []
     for equality in np.flatnonzero(model.eq_type == int(mujoco.mjtEq.mjEQ_JOINT)):
         one, other = model.eq_obj1id[equality], model.eq_obj2id[equality]
         dof = int(model.jnt_dofadr[one])
-        dependent.append(dof)
         whole[dof] = 0.0
         if other >= 0:
             x = qpos[model.jnt_qposadr[other]] - model.qpos0[model.jnt_qposadr[other]]
             slope = sum(k * model.eq_data[equality, k] * x ** (k - 1) for k in range(1, 5))
             whole[dof, model.jnt_dofadr[other]] = slope
-    return np.delete(whole, dependent, axis=1)
+    return whole[:, independent_dofs(model)]
+
+
+def independent_dofs(model: mujoco.MjModel) -> list[int]:
+    """The I velocities that follow no other by a joint equality, in order."""
+    equalities = np.flatnonzero(model.eq_type == int(mujoco.mjtEq.mjEQ_JOINT))
+    dependent = {int(model.jnt_dofadr[model.eq_obj1id[equality]]) for equality in equalities}
+    return [dof for dof in range(model.nv) if dof not in dependent]
 
 
 def moment_arms(model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:

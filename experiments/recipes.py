@@ -10,6 +10,7 @@ import dataclasses
 
 from arnold.errors import UserError, did_you_mean
 from arnold.learning.config import LearnerConfig
+from arnold.policy.mlp import MlpConfig
 from arnold.recipe import (
     DISTILLATION_LEARNER,
     FINETUNING_LEARNER,
@@ -105,6 +106,28 @@ def _reflexes(task: str, environments: int, rollout_steps: int) -> ExpertRecipe:
     return ExpertRecipe(task, steps=120_000, environments=environments, teacher="reflex", learner=learner)
 
 
+def _postures(
+    steps: int, noise: tuple[float, float], learning_rate: tuple[float, float], start: str = ""
+) -> ExpertRecipe:
+    """A training of the walking legs, whose network commands postures and treats left and right alike."""
+    learner = LearnerConfig(
+        rollout_steps=32,
+        epochs=3,
+        minibatches=8,
+        learning_rate=learning_rate[0],
+        final_learning_rate=learning_rate[1],
+        gradient_clip=0.5,
+        discount=0.97,
+        gae_lambda=0.95,
+        log_std=noise,
+        noise_correlation=0.5,
+        target_kl=0.02,
+    )
+    return dataclasses.replace(
+        _stage("imitate_walking", steps, start, learner), environments=128, command="posture", network=_LEGS
+    )
+
+
 def _imitation(
     task: str, steps: int, start: str, environments: int, rollout_steps: int, learner: LearnerConfig
 ) -> ExpertRecipe:
@@ -114,6 +137,16 @@ def _imitation(
     )
     return dataclasses.replace(_stage(task, steps, start, learner), environments=environments)
 
+
+# What joints tell, muscles tell again, but for their activation; and some joints of the knee follow its angle.
+_LEGS = MlpConfig(
+    mirrored=True,
+    unread=(
+        *(f"muscle {quantity}" for quantity in ("position", "velocity", "force", "target")),
+        *(f"knee_angle_{part}{n}" for part in ("translation", "beta_translation") for n in (1, 2)),
+        *(f"knee_angle_{part}" for part in ("rotation2", "rotation3", "beta_rotation1")),
+    ),
+)
 
 EXPERTS: dict[str, ExpertRecipe] = {
     "elbow_pose": ExpertRecipe("elbow_pose", steps=600_000),
@@ -230,15 +263,8 @@ EXPERTS: dict[str, ExpertRecipe] = {
         80,
         LearnerConfig(discount=0.97, noise_correlation=0.8, log_std=(-2.4, -3.2), learning_rate=5e-5, target_kl=0.02),
     ),
-    "imitate_walking_first": _reflexes("imitate_walking", 128, 32),
-    "imitate_walking": _imitation(
-        "imitate_walking",
-        10_000_000,
-        "imitate_walking_first",
-        128,
-        32,
-        LearnerConfig(discount=0.97, noise_correlation=0.5, log_std=(-1.3, -2.6), learning_rate=1e-4, target_kl=0.03),
-    ),
+    "imitate_walking_first": _postures(1_200_000, (-0.95, -1.0), (3e-4, 1.5e-4)),
+    "imitate_walking": _postures(6_500_000, (-1.0, -2.0), (1.5e-4, 3e-5), "imitate_walking_first"),
     "walk_practice": _lesson("walk_practice", 600_000, (-0.7, -1.8), (3e-4, 8e-5)),
     "walk_to_point": _lesson("walk_to_point", 102_400, (-1.8, -2.4), (1e-4, 1e-5), "walk_practice"),
 }

@@ -77,7 +77,7 @@ def test_outputs_have_the_shapes_of_the_contract_and_are_float32(granularity, en
         "value": (2, 5),
     }
     assert all(array.dtype == jnp.float32 for array in arrays.values())
-    assert output.projection is None  # it acts freely
+    assert output.sent is None  # it acts freely
 
 
 @pytest.mark.parametrize(("granularity", "encoder"), COMBINATIONS)

@@ -31,7 +31,7 @@ class Regime:
     name: str
     weights: LossWeights
     driver: str
-    """Who moves the body during the rollout: "student" (its sampled action), "student_mean", or "expert"."""
+    """Who moves the body during the rollout: "student" (its sampled action) or "expert"."""
 
     summary: str = ""
 

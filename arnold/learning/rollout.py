@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -105,7 +106,8 @@ def roll_out(
         return (carried, tuple(noises)), transitions
 
     noise_key, key = jax.random.split(key)
-    shapes = [(len(b.lanes), b.lanes[0].batch, len(b.lanes[0].environment.action_table)) for b in buckets]
+    seen = [jnp.stack([states[lane.name].env.observation for lane in bucket.lanes]) for bucket in buckets]
+    shapes = [jax.eval_shape(functools.partial(act, index), x).mean.shape for index, x in enumerate(seen)]
     first = tuple(jax.random.normal(jax.random.fold_in(noise_key, i), shape) for i, shape in enumerate(shapes))
     (states, _), transitions = jax.lax.scan(step, (states, first), jax.random.split(key, steps))
     return states, transitions
@@ -124,7 +126,7 @@ def _lane_step(
     carry, label = state.carry, jnp.zeros_like(mean)
     if expert is not None and regime.needs_expert:
         carry, label = expert.act(params, carry, state.env.observation, state.fresh)
-    driving = {"student": executed, "student_mean": mean, "expert": label}[regime.driver]
+    driving = label if regime.driver == "expert" else executed
     env = jax.vmap(lane.environment.step)(state.env, driving)
     seen = env.final_observation[:, :, -lags:]
     last_seen = jnp.where(env.truncated[:, None, None], seen, state.last_seen)

@@ -13,7 +13,7 @@ never changes them. Whoever trains updates them with :func:`arnold.policy.normal
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import jax
@@ -53,11 +53,13 @@ class PolicyOutput(NamedTuple):
     mean: jax.Array  # (N, B, M) float32, the action's mean; actions live in [-1, 1] but the mean is not squashed
     log_std: jax.Array  # (N, M) float32, the same for every row
     value: jax.Array  # (N, B) float32, the return expected from here
-    projection: Projection | None = None  # of a policy that acts within a subspace; the mean is in it already
+    sent: Callable[[jax.Array], jax.Array] | None = None
+    """What the body is sent for what was drawn, where that is another thing: the projection of a policy that acts
+    within a subspace, the reflexes of one that commands postures (whose mean is (N, B, I), of joints)."""
 
-    def executed(self, sampled: jax.Array) -> jax.Array:
-        """What drives the body where actions (N, B, M) were drawn around the mean: they, or their projection."""
-        return sampled if self.projection is None else self.projection(sampled)
+    def executed(self, drawn: jax.Array) -> jax.Array:
+        """Actions (N, B, M) of the muscles where ``drawn`` was drawn around the mean, or is the mean."""
+        return drawn if self.sent is None else self.sent(drawn)
 
 
 class TokenIds(Protocol):

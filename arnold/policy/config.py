@@ -46,7 +46,7 @@ def _to_json_value(value: Any) -> Any:
 def _from_json_value(where: str, value: Any, default: Any) -> Any:
     """``value`` in the type of the field's ``default``, or a clear error."""
     if isinstance(default, tuple) and isinstance(value, list | tuple):
-        example = default[0] if default else 0
+        example = default[0] if default else ""
         return tuple(_from_json_value(where, item, example) for item in value)
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

@@ -20,10 +20,11 @@ from arnold.policy import normaliser
 from arnold.policy.actor_critic import PolicyOutput, Signature, TaskTables
 from arnold.policy.config import JsonConfig, require_at_least
 from arnold.policy.normaliser import ObservationStatistics
-from arnold.vocab import Vocabulary
+from arnold.vocab import TokenTable, Vocabulary
+from arnold.vocab.mirror import mirror
 
 if TYPE_CHECKING:
-    from arnold.vocab import TokenTable
+    from arnold.vocab import Token
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,14 @@ class MlpConfig(JsonConfig):
 
     init_mean_scale: float = 0.01
     """Gain of the policy's last layer: a new expert starts at a mean action near zero on every muscle."""
+
+    unread: tuple[str, ...] = ()
+    """A token that has all the words of one of these ("muscle force") is not read; for what other tokens tell, too."""
+
+    mirrored: bool = False
+    """The policy treats left and right alike: its action in a mirrored situation is the mirrored action, and the value
+    is the same (an equivariant network; Abdolhosseini et al. 2019, "On learning symmetric locomotion", method NET). For
+    bodies that are their own mirror image; each step then teaches both sides."""
 
     def __post_init__(self) -> None:
         require_at_least("MlpConfig.lags", self.lags, 1)
@@ -93,10 +102,18 @@ class MlpActorCritic:
         self.observation_table = observation_table
         self.action_table = action_table
         self.vocabulary = Vocabulary.of([observation_table, action_table])
-        inputs = len(observation_table) * self.config.lags
+        self._read = np.array([place for place, token in enumerate(observation_table) if self._reads(token)], np.int32)
+        self._mirrors = None
+        if self.config.mirrored:
+            read = TokenTable(tuple(observation_table[place] for place in self._read))
+            self._mirrors = (mirror(read), mirror(action_table))
+        inputs = len(self._read) * self.config.lags
         muscles = len(action_table)
         self._build = lambda key: _MlpModule(inputs, muscles, self.config, nnx.Rngs(key))
         self._graph = nnx.split(nnx.eval_shape(self._build, jax.random.key(0)))[0]
+
+    def _reads(self, token: Token) -> bool:
+        return not any(set(words.split()) <= set(token.words) for words in self.config.unread)
 
     @property
     def signatures(self) -> tuple[Signature, ...]:
@@ -142,13 +159,22 @@ class MlpActorCritic:
     ) -> PolicyOutput:
         """Actions and values for raw token values (1, B, K, H >= lags), newest lag last. Pure; for use inside jit."""
         net: _MlpModule = nnx.merge(self._graph, params)
-        normalised = normaliser.normalise(statistics, ids.signature_ids, values)[0]
-        rows = normalised[:, ids.observation_order].reshape(values.shape[1], -1)
+        seen = values[0][:, ids.observation_order[self._read]]
+        rows, log_std = self._rows(statistics, seen), net.log_std[...]
+        mean, value = net.policy(rows), net.value(rows)[:, 0]
+        if self._mirrors:
+            (order, sign), (action_order, action_sign) = self._mirrors
+            rows = self._rows(statistics, seen[:, order] * sign[None, :, None])
+            mean = 0.5 * (mean + net.policy(rows)[:, action_order] * action_sign[None])
+            value = 0.5 * (value + net.value(rows)[:, 0])
+            log_std = 0.5 * (log_std + log_std[action_order])
         return PolicyOutput(
-            mean=net.policy(rows)[:, ids.action_order][None],
-            log_std=net.log_std[...][ids.action_order][None],
-            value=net.value(rows)[:, 0][None],
+            mean=mean[:, ids.action_order][None], log_std=log_std[ids.action_order][None], value=value[None]
         )
+
+    def _rows(self, statistics: ObservationStatistics, seen: jax.Array) -> jax.Array:
+        """Normalised values (B, inputs) of the tokens that are read (B, K', H), in the network's order."""
+        return normaliser.normalise(statistics, self._read[None], seen[None])[0].reshape(len(seen), -1)
 
 
 def _match(kind: str, own: TokenTable, given: TokenTable) -> np.ndarray:

@@ -160,7 +160,7 @@ class SubspaceActorCritic:
         subspace = jax.lax.stop_gradient(params[KEY])
         components = jnp.swapaxes(subspace["components"][:, ids.order], 0, 1)
         projection = Projection(subspace["mean"][ids.order], components, ids.inside)
-        return output._replace(mean=projection(output.mean), projection=projection)
+        return output._replace(mean=projection(output.mean), sent=projection)
 
 
 def network_params(params: Any) -> dict[str, Any]:

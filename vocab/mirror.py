@@ -1,0 +1,64 @@
+"""Left and right exchanged: which token becomes which, and with what sign, from the words alone.
+
+A body that is its own mirror image moves under mirrored commands as the mirror image of how it moves. The words say
+what that exchanges: "left" and "right", and the direction of what points across the body. Vectors are of a frame with
+x forward, y to the left and z up: a position, a velocity or a force changes the sign of y, a rotation (a pseudovector)
+those of x and z. Joints of the two sides are taken to count in the same anatomical sense (flexion, adduction, inward
+rotation), so that their angles change places and keep their signs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from arnold.errors import UserError
+from arnold.vocab.quantities import AXES
+
+if TYPE_CHECKING:
+    from arnold.vocab.tokens import Token, TokenTable
+
+_OTHER = {"left": "right", "right": "left"}
+_ACROSS = {True: "xz", False: "y"}  # of rotations, of other vectors
+
+
+def mirror(table: TokenTable) -> tuple[np.ndarray, np.ndarray]:
+    """How the values of a table change where left and right do: new = sign * old[order].
+
+    Args:
+        table: K tokens.
+
+    Returns:
+        order, int32 (K,), and sign, float32 (K,), 1 or -1.
+
+    Raises:
+        UserError: a token has no counterpart on the other side, or is a joint on the midline, whose sign words do not
+            say.
+
+    Example:
+        >>> order, sign = mirror(environment.observation_table)
+    """
+    place_of = {token.signature: place for place, token in enumerate(table)}
+    order = []
+    for token in table:
+        counterpart = tuple(sorted(_OTHER.get(word, word) for word in token.words))
+        if counterpart not in place_of:
+            raise UserError(
+                f"token {str(token)!r} has no counterpart on the other side; a mirrored network is for bodies with two "
+                "sides and tasks that see both: train one that is not mirrored"
+            )
+        order.append(place_of[counterpart])
+    return np.array(order, np.int32), np.array([_sign(token) for token in table], np.float32)
+
+
+def _sign(token: Token) -> float:
+    axes = [word for word in token.quantity if word in AXES]
+    if axes:
+        return -1.0 if axes[0] in _ACROSS["angular" in token.quantity] else 1.0
+    if "joint" in token.entity and not set(_OTHER) & set(token.entity):
+        raise UserError(
+            f"token {str(token)!r} is of a joint on the midline, whose sign in a mirror its words do not say; train a "
+            "network that is not mirrored"
+        )
+    return 1.0
