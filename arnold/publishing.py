@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from arnold import provenance
-from arnold.checkpoints import save_checkpoint, write_card
+from arnold.checkpoints import resolve, save_checkpoint, write_card
 from arnold.checkpoints.zoo import ZOO_FOLDER
 from arnold.episodes import Recording
 from arnold.errors import UserError
 from arnold.evaluation import Comparison, Evaluation, Evaluator
 from arnold.metric_log import read_rows
-from arnold.runs import Run
+from arnold.runs import Run, run_of
 from arnold.saved_policy import SavedPolicy, load
 from arnold.tasks import Environment, Task, task
 from arnold.tasks.perturbation import INTACT, Perturbation
@@ -111,11 +112,30 @@ def publish(
         )
     run = Run.open(run_path)
     saved = load(run.path)
+    saved = dataclasses.replace(saved, config=portable(saved.config))
     comparisons = evaluate_saved(saved, saved.tasks, experts, episodes=episodes, note=note)
     policy = {"params": saved.params, "statistics": saved.statistics}
     entry = save_checkpoint(folder / name, policy=policy, config=saved.config)
     write_card(entry, card(run, saved, comparisons))
     return entry
+
+
+def portable(value: Any) -> Any:
+    """JSON values without the paths of the machine that trained: of a run its recipe (``runs/RECIPE``), else the name.
+
+    Paths that are relative stay, as they mean something beside the command that made the run.
+    """
+    if isinstance(value, Mapping):
+        return {name: portable(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [portable(inner) for inner in value]
+    if not isinstance(value, str) or not Path(value).is_absolute():
+        return value
+    try:
+        run = run_of(resolve(value))
+    except UserError:  # no policy, or gone
+        run = None
+    return f"runs/{Run.open(run).manifest['recipe']}" if run else Path(value).name
 
 
 def card(run: Run, saved: SavedPolicy, comparisons: list[Comparison]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from test_imitation import legs_task, steps
 
 from arnold import saved_policy
 from arnold.checkpoints import save_checkpoint
+from arnold.cli.describe_policy import lines
 from arnold.embodiments import embodiment
 from arnold.embodiments.moments import independent_dofs
 from arnold.errors import UserError
@@ -150,7 +151,9 @@ def test_tokens_without_a_counterpart_or_a_sign_are_refused() -> None:
     one_side = TokenTable((Token(("FDS2", "right", "muscle"), quantities.MUSCLE_FORCE),))
     with pytest.raises(UserError, match="'FDS2 right muscle force' has no counterpart on the other side"):
         mirror(one_side)
-    midline = TokenTable((Token(("lumbar_bending", "joint"), quantities.JOINT_POSITION),))
+    trunk = TokenTable(tuple(Token((name, "joint"), ("position",)) for name in ("flex_extension", "L4_L5_LB")))
+    np.testing.assert_array_equal(mirror(trunk)[1], [1.0, -1.0])
+    midline = TokenTable((Token(("jaw", "joint"), quantities.JOINT_POSITION),))
     with pytest.raises(UserError, match="joint on the midline"):
         mirror(midline)
 
@@ -187,7 +190,10 @@ def test_a_policy_of_postures_learns_is_saved_and_drives_muscles(walking: Imitat
     policy, params = prepared.learner.policy, prepared.learner.policy_params(state)
     content = {"params": params, "statistics": state.statistics}
     config = saved_policy.describe(policy, prepared.tasks)
-    again = saved_policy.load(save_checkpoint(tmp_path / "saved", policy=content, config=config))
+    folder = save_checkpoint(tmp_path / "saved", policy=content, config=config)
+    again = saved_policy.load(folder)
+    said = "commands: the equilibrium of 14 joints; the stretch reflexes of 80 muscles follow, left and right alike"
+    assert said in lines(str(folder))
     assert isinstance(again.policy, PostureActorCritic)
     environment = prepared.learner.lanes[0].environment
     observation = state.lanes["imitate_walking"].env.observation

@@ -22,6 +22,7 @@ from arnold.checkpoints import durable as durable_module
 from arnold.checkpoints import load_learner, load_policy, read_manifest
 from arnold.errors import UserError
 from arnold.progress import Progress, duration
+from arnold.publishing import portable
 from arnold.runs import Run
 
 pytestmark = pytest.mark.unit
@@ -368,3 +369,24 @@ def test_in_a_terminal_one_line_is_redrawn_and_notes_stay(monkeypatch: pytest.Mo
 )
 def test_durations_read_as_people_say_them(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_what_is_published_names_no_path_of_the_machine(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    run.save(3, policy=POLICY, learner=LEARNER, config=CONFIG)
+    config = {
+        "recipe": {
+            "start_from": str(run.path),
+            "experts": [["a", str(run.path.parent)], ["b", str(tmp_path / "gone")]],
+            "clips": ["clips/kinesis_legs", "walk", str(tmp_path / "clips" / "mine")],
+        },
+        "environment_steps": 3,
+    }
+    assert portable(config) == {
+        "recipe": {
+            "start_from": "runs/elbow_pose",
+            "experts": [["a", "runs/elbow_pose"], ["b", "gone"]],
+            "clips": ["clips/kinesis_legs", "walk", "mine"],
+        },
+        "environment_steps": 3,
+    }

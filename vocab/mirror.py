@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _OTHER = {"left": "right", "right": "left"}
 _ACROSS = {True: "xz", False: "y"}  # of rotations, of other vectors
+_MIDLINE = {"flex_extension": 1.0, "FE": 1.0, "lat_bending": -1.0, "LB": -1.0, "axial_rotation": -1.0, "AR": -1.0}
+"""The sign of joints of the trunk, by their name or what it ends in after an underscore (MuscleMimic's spine)."""
 
 
 def mirror(table: TokenTable) -> tuple[np.ndarray, np.ndarray]:
@@ -57,8 +59,11 @@ def _sign(token: Token) -> float:
     if axes:
         return -1.0 if axes[0] in _ACROSS["angular" in token.quantity] else 1.0
     if "joint" in token.entity and not set(_OTHER) & set(token.entity):
-        raise UserError(
-            f"token {str(token)!r} is of a joint on the midline, whose sign in a mirror its words do not say; train a "
-            "network that is not mirrored"
-        )
+        signs = [_MIDLINE[end] for word in token.entity for end in (word, word.split("_")[-1]) if end in _MIDLINE]
+        if not signs:
+            raise UserError(
+                f"token {str(token)!r} is of a joint on the midline, whose sign in a mirror its words do not say; "
+                "leave it unread, or train a network that is not mirrored"
+            )
+        return signs[0]
     return 1.0

@@ -14,7 +14,7 @@ from arnold.metric_log import read_rows
 from arnold.progress import duration
 from arnold.runs import run_of, training_time_s
 
-SUBSPACE = "subspace"  # arnold.policy.subspace.KEY, without importing JAX
+SUBSPACE, POSTURE = "subspace", "posture"  # the KEYs of arnold.policy.subspace and .posture, without importing JAX
 
 
 def names() -> list[str]:
@@ -32,7 +32,7 @@ def lines(name_or_path: str) -> list[str]:
     manifest = verify_checkpoint(folder)
     config = load_config(folder)
     leaves = [leaf for leaf in manifest.items["policy"] if leaf.path and leaf.path[0] == "params"]
-    parameters = sum(_size(leaf.shape) for leaf in leaves if leaf.path[1:2] != (SUBSPACE,))
+    parameters = sum(_size(leaf.shape) for leaf in leaves if leaf.path[1:2] not in ((SUBSPACE,), (POSTURE,)))
     recipe = config.get("recipe", {})
     settings = recipe.get("learner", {})
     return [
@@ -45,6 +45,7 @@ def lines(name_or_path: str) -> list[str]:
         f"trained for: {config.get('environment_steps', 0):,} environment steps{_wall_time(folder)}",
         *_before(config),
         *_within(config),
+        *_commands(config),
         *(["can resume: yes, with --resume"] if "learner" in manifest.items and run_of(folder) else []),
         "",
         *_how_well(folder),
@@ -91,6 +92,17 @@ def _within(config: dict[str, Any]) -> list[str]:
         f"acts within: the first {subspace['rank']} of {subspace['components']} components of the actions of "
         f"{len(subspace['muscles'])} muscles, {_percent(subspace['explained'])} of their variance "
         f"({subspace['source']}){'; with other bodies freely' if config['kind'] == 'transformer' else ''}"
+    ]
+
+
+def _commands(config: dict[str, Any]) -> list[str]:
+    """A line about the joints that it commands in place of muscles, if it does."""
+    posture = config.get(POSTURE)
+    if not posture:
+        return []
+    return [
+        f"commands: the equilibrium of {len(config['action_tokens'])} joints; the stretch reflexes of "
+        f"{len(posture['muscles'])} muscles follow{', left and right alike' if config['network']['mirrored'] else ''}"
     ]
 
 
