@@ -76,8 +76,8 @@ def reflexes(environment: Environment, policy: PostureActorCritic) -> dict[str, 
         arms = moment_arms(body.model, data) @ independent_velocities(body.model, pose)
         total += arms[body.muscle_controls][:, columns] / len(frames)
     if policy.network.config.mirrored:
-        (joints, _), (muscles, _) = mirror(policy.network.action_table), mirror(policy.action_table)
-        total = 0.5 * (total + total[muscles][:, joints])
+        (joints, sign), (muscles, _) = mirror(policy.network.action_table), mirror(policy.action_table)
+        total = 0.5 * (total + total[muscles][:, joints] * sign)
     scaled = per_metre[:, None] * total * UNIT_RAD
     return {"per_metre": jnp.asarray(per_metre), "arms": jnp.asarray(scaled, jnp.float32)}
 
