@@ -93,6 +93,29 @@ def _lesson(
     return _correlated(task, steps, noise, learning_rate=learning_rate, start=start)
 
 
+def _reflexes(task: str, environments: int, rollout_steps: int) -> ExpertRecipe:
+    """A first training of an imitation task: to be the reflex controller."""
+    learner = LearnerConfig(
+        regime="obc",
+        rollout_steps=rollout_steps,
+        minibatches=8,
+        learning_rate=1e-3,
+        log_std=(-2.0, -2.0),
+        value=0.0,
+    )
+    return ExpertRecipe(task, steps=120_000, environments=environments, teacher="reflex", learner=learner)
+
+
+def _imitation(
+    task: str, steps: int, start: str, environments: int, rollout_steps: int, learner: LearnerConfig
+) -> ExpertRecipe:
+    """A training of an imitation task by reward, with noise that muscles share."""
+    learner = dataclasses.replace(
+        learner, rollout_steps=rollout_steps, minibatches=4, final_learning_rate=1e-5, muscle_correlation=0.3
+    )
+    return dataclasses.replace(_stage(task, steps, start, learner), environments=environments)
+
+
 def _postures(
     task: str,
     steps: int,
@@ -124,11 +147,10 @@ def _postures(
 
 
 # What joints tell, muscles tell again, but for their activation; and some joints of the knee follow its angle.
-_ARMS = MlpConfig(unread=tuple(f"muscle {quantity}" for quantity in ("position", "velocity", "force", "target")))
 _LEGS = MlpConfig(
     mirrored=True,
     unread=(
-        *_ARMS.unread,
+        *(f"muscle {quantity}" for quantity in ("position", "velocity", "force", "target")),
         *(f"knee_angle_{part}{n}" for part in ("translation", "beta_translation") for n in (1, 2)),
         *(f"knee_angle_{part}" for part in ("rotation2", "rotation3", "beta_rotation1")),
     ),
@@ -244,14 +266,22 @@ EXPERTS: dict[str, ExpertRecipe] = {
     "baoding_harder": _lesson("baoding_harder", 250_000, (-1.6, -2.8), (1.5e-4, 1e-5), "baoding_hard"),
     "object_relocate": _lesson("object_relocate", 800_000, (-0.7, -2.0), (3e-4, 5e-5)),
     "object_relocate_p1": _lesson("object_relocate_p1", 800_000, (-0.7, -2.0), (3e-4, 5e-5)),
-    "imitate_reaching": _postures(
+    "imitate_reaching_first": _reflexes("imitate_reaching", 96, 40),
+    "imitate_reaching_second": _imitation(
         "imitate_reaching",
-        2_000_000,
-        (-1.0, -2.5),
-        (3e-4, 3e-5),
-        network=_ARMS,
-        rollout_steps=64,
-        noise_correlation=0.8,
+        3_500_000,
+        "imitate_reaching_first",
+        96,
+        80,
+        LearnerConfig(discount=0.97, noise_correlation=0.8, log_std=(-1.8, -2.6), learning_rate=5e-5, target_kl=0.02),
+    ),
+    "imitate_reaching": _imitation(
+        "imitate_reaching",
+        1_500_000,
+        "imitate_reaching_second",
+        96,
+        80,
+        LearnerConfig(discount=0.97, noise_correlation=0.8, log_std=(-2.4, -3.2), learning_rate=5e-5, target_kl=0.02),
     ),
     "imitate_walking_first": _postures("imitate_walking", 1_200_000, (-0.95, -1.0), (3e-4, 1.5e-4), network=_LEGS),
     "imitate_walking": _postures(
