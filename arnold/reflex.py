@@ -69,16 +69,17 @@ def reflexes(environment: Environment, policy: PostureActorCritic) -> dict[str, 
     body, per_metre = environment.body, _per_metre(environment)
     qpos = np.asarray(environment.task.reference(body).rows.qpos, np.float64)  # type: ignore[attr-defined]
     columns = [column for _, column in _free_joints(body)]
-    data, total, frames = mujoco.MjData(body.model), 0.0, qpos[:: max(1, len(qpos) // POSES)]
-    for pose in frames:
+    data, arms = mujoco.MjData(body.model), []
+    for pose in qpos[:: max(1, len(qpos) // POSES)]:
         data.qpos = pose
         mujoco.mj_fwdPosition(body.model, data)
-        arms = moment_arms(body.model, data) @ independent_velocities(body.model, pose)
-        total += arms[body.muscle_controls][:, columns] / len(frames)
+        there = moment_arms(body.model, data) @ independent_velocities(body.model, pose)
+        arms.append(there[body.muscle_controls][:, columns])
+    mean = np.mean(arms, axis=0)
     if policy.network.config.mirrored:
         (joints, sign), (muscles, _) = mirror(policy.network.action_table), mirror(policy.action_table)
-        total = 0.5 * (total + total[muscles][:, joints] * sign)
-    scaled = per_metre[:, None] * total * UNIT_RAD
+        mean = 0.5 * (mean + mean[muscles][:, joints] * sign)
+    scaled = per_metre[:, None] * mean * UNIT_RAD
     return {"per_metre": jnp.asarray(per_metre), "arms": jnp.asarray(scaled, jnp.float32)}
 
 

@@ -222,7 +222,7 @@ def _begun_from(
             f"an expert for {recipe.task!r} cannot start from {recipe.start_from!r}: its network has other sizes; "
             "start from an expert of the same body and the same kind of task, with the same --set command and network"
         )
-    if start.policy.action_table.signatures != policy.action_table.signatures:  # type: ignore[attr-defined]
+    if start.policy.action_table.signatures != policy.action_table.signatures:
         raise UserError(
             f"an expert for {recipe.task!r} cannot start from {recipe.start_from!r}: it drives other muscles, "
             "or the same in another order; start from an expert of the same body"

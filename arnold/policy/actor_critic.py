@@ -13,6 +13,7 @@ never changes them. Whoever trains updates them with :func:`arnold.policy.normal
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -30,7 +31,9 @@ TaskTables: TypeAlias = "tuple[TokenTable, TokenTable]"
 """The observation table (K tokens) and the action table (M muscles) of one task."""
 
 
-class Projection(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Projection:
     """The subspace that the actions of a bucket's tasks are projected on; see :mod:`arnold.policy.subspace`."""
 
     mean: jax.Array  # (N, M) the action around which

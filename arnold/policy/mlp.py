@@ -174,7 +174,7 @@ class MlpActorCritic:
 
     def _rows(self, statistics: ObservationStatistics, seen: jax.Array) -> jax.Array:
         """Normalised values (B, inputs) of the tokens that are read (B, K', H), in the network's order."""
-        return normaliser.normalise(statistics, self._read[None], seen[None])[0].reshape(len(seen), -1)
+        return normaliser.normalise(statistics, jnp.asarray(self._read[None]), seen[None])[0].reshape(len(seen), -1)
 
 
 def _match(kind: str, own: TokenTable, given: TokenTable) -> np.ndarray:
