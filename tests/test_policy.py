@@ -70,7 +70,7 @@ def _reversed(table: TokenTable) -> TokenTable:
 def test_outputs_have_the_shapes_of_the_contract_and_are_float32(granularity, encoder):
     policy, params, statistics, apply = _policy(granularity, encoder)
     output = apply(params, statistics, policy.bind([LEFT, RIGHT]), _values(1, 2, 5))
-    arrays = {name: array for name, array in output._asdict().items() if name != "projection"}
+    arrays = {name: array for name, array in output._asdict().items() if name != "sent"}
     assert {name: array.shape for name, array in arrays.items()} == {
         "mean": (2, 5, 3),
         "log_std": (2, 3),
