@@ -19,7 +19,7 @@ from arnold.learning.learner import Learner, TrainState
 from arnold.learning.loop import Ended, resume, train
 from arnold.learning.mixture import Mixture
 from arnold.metric_sinks import require_sinks
-from arnold.policy import normaliser, posture
+from arnold.policy import normaliser
 from arnold.policy.generalist import TransformerActorCritic
 from arnold.policy.mlp import MlpActorCritic
 from arnold.policy.posture import PostureActorCritic
@@ -184,15 +184,13 @@ def _prepare_expert(recipe: ExpertRecipe, backend: str, threads: int | None) -> 
     experts: dict[str, Expert] = {goal.name: TEACHERS[recipe.teacher](environment)} if recipe.teacher else {}
     learner = Learner(policy, mixture, recipe.learner, iterations, experts, backend, threads)
     key = jax.random.key(recipe.seed)
+    begin: dict[str, Any] = {}
+    about = _about(recipe)
     if recipe.start_from:
-        begin, about = _begun_from(recipe, policy)
-        return Prepared(
-            learner, (goal,), lambda: learner.initial_state(key, **begin), {**_about(recipe), "earlier": about}
-        )
-    if isinstance(policy, PostureActorCritic):
-        begin = {"params": {**policy.init(key), posture.KEY: reflexes(environment, policy)}}
-        return Prepared(learner, (goal,), lambda: learner.initial_state(key, **begin), _about(recipe))
-    return Prepared(learner, (goal,), lambda: learner.initial_state(key), _about(recipe))
+        begin, about["earlier"] = _begun_from(recipe, policy)
+    elif isinstance(policy, PostureActorCritic):
+        begin = {"params": {**policy.init(key), policy.key: reflexes(environment, policy)}}
+    return Prepared(learner, (goal,), lambda: learner.initial_state(key, **begin), about)
 
 
 def _expert_policy(recipe: ExpertRecipe, environment: Environment) -> MlpActorCritic | PostureActorCritic:
@@ -298,6 +296,12 @@ def _prepare_finetuning(
     if isinstance(policy, TransformerActorCritic):
         tables = [(environment.observation_table, environment.action_table)]
         policy, params, statistics = policy.grow(params, statistics, tables, jax.random.key(recipe.seed))
+    if isinstance(policy, PostureActorCritic) and (recipe.expert or recipe.subspace):
+        other = "an expert labels" if recipe.expert else "a subspace is of"
+        raise UserError(
+            f"{recipe.checkpoint!r} commands postures, and {other} "
+            "muscles; fine-tune it by reward and without a subspace, or start from a policy of muscles"
+        )
     subspace = subspace or _given_subspace(recipe, environment) or own_subspace
     if subspace is not None:
         policy, params = confined(policy, params, subspace)

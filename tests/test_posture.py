@@ -24,7 +24,7 @@ from arnold.learning.config import LearnerConfig
 from arnold.policy.actor_critic import PolicyOutput
 from arnold.policy.mlp import MlpActorCritic, MlpConfig
 from arnold.policy.posture import UNIT_RAD, PostureActorCritic
-from arnold.recipe import ExpertRecipe
+from arnold.recipe import ExpertRecipe, FinetuneRecipe
 from arnold.reflex import GAIN, posture_policy, reflex, reflexes
 from arnold.tasks import Environment, EnvState, Imitate, register_task
 from arnold.training import prepare
@@ -210,6 +210,11 @@ def test_a_policy_of_postures_learns_is_saved_and_drives_muscles(tmp_path: Path)
     output = said(policy, params, environment, observation, state.statistics)
     assert output.mean.shape == (1, 4, 1)
     np.testing.assert_allclose(action, output.executed(output.mean)[0], atol=1e-6)
+    goes_on = FinetuneRecipe(str(folder), "swing", steps=3200)
+    assert isinstance(prepare(goes_on, threads=1).learner.policy, PostureActorCritic)  # by reward
+    for changes in ({"expert": str(folder)}, {"subspace": "bases.npz", "rank": 1}):
+        with pytest.raises(UserError, match="commands postures, and"):
+            prepare(dataclasses.replace(goes_on, **changes), threads=1)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from arnold.policy.attention import Attention, share_rows
 from arnold.policy.generalist import TransformerActorCritic
 from arnold.policy.layers import DecoderLayer, DecoderStack, EncoderStack
 from arnold.policy.linear import affine
-from arnold.policy.subspace import SubspaceActorCritic, network_params
+from arnold.policy.subspace import SubspaceActorCritic
 from arnold.policy.transformer import TransformerModule
 
 
@@ -163,7 +163,7 @@ class Introspection:
         return MuscleVectors(words[0], query[0], read_out)
 
     def _module(self, params: Any) -> TransformerModule:
-        return self.policy.module(network_params(params))
+        return self.policy.module(SubspaceActorCritic.network_params(params))
 
     def _normalised(self, params: Any, observation: jax.Array) -> jax.Array:
         values = normaliser.newest_lags(observation[None], self.policy.lags)

@@ -28,8 +28,8 @@ import numpy as np
 
 from arnold.embodiments.action_maps import action_map
 from arnold.errors import UserError
-from arnold.policy.actor_critic import PolicyOutput, Signature, TaskTables
-from arnold.policy.config import JsonConfig
+from arnold.policy.actor_critic import PolicyOutput, TaskTables
+from arnold.policy.fronted import Fronted
 from arnold.policy.mlp import MlpActorCritic, MlpTokenIds
 from arnold.policy.normaliser import ObservationStatistics
 from arnold.vocab import TokenTable, Vocabulary
@@ -72,7 +72,7 @@ class PostureTokenIds(NamedTuple):
         return self.network.signature_ids
 
 
-class PostureActorCritic:
+class PostureActorCritic(Fronted[MlpActorCritic]):
     """A network of joints in front of reflexes of muscles (see ``ActorCritic``).
 
     Its parameters are the network's and ``posture``: excitation per metre of stretch ``per_metre`` (M,) and per command
@@ -84,35 +84,19 @@ class PostureActorCritic:
         about: ``least`` and ``most`` excitation, and the name of the body's ``action_map``.
     """
 
+    key = KEY
+
     def __init__(self, network: MlpActorCritic, action_table: TokenTable, about: Mapping[str, Any]):
-        self.network, self.action_table, self.about = network, action_table, dict(about)
+        super().__init__(network)
+        self.action_table, self.about = action_table, dict(about)
         self.observation_table = network.observation_table
         self.vocabulary = Vocabulary.of([network.observation_table, action_table])
-
-    @property
-    def config(self) -> JsonConfig:
-        """The network's."""
-        return self.network.config
-
-    @property
-    def signatures(self) -> tuple[Signature, ...]:
-        """The network's."""
-        return self.network.signatures
-
-    @property
-    def lags(self) -> int:
-        """The network's."""
-        return self.network.lags
 
     def init(self, key: jax.Array) -> dict[str, Any]:
         """Fresh parameters of the network, in front of reflexes of no gain; `arnold.reflex.posture_policy` has them."""
         muscles, joints = len(self.action_table), len(self.network.action_table)
         nothing = {"per_metre": jnp.zeros(muscles), "arms": jnp.zeros((muscles, joints))}
         return {**self.network.init(key), KEY: nothing}
-
-    def init_statistics(self) -> ObservationStatistics:
-        """The network's."""
-        return self.network.init_statistics()
 
     def bind(self, tasks: Sequence[TaskTables]) -> PostureTokenIds:
         """The token ids of the one task.
@@ -133,15 +117,11 @@ class PostureActorCritic:
         order = np.array([place_of[signature] for signature in action.signatures], np.int32)
         return PostureTokenIds(network, *(jnp.asarray(rows) for rows in (error, target, order)))
 
-    def with_log_std(self, params: Any, log_std: jax.Array) -> dict[str, Any]:
-        """The parameters with one log standard deviation () for every joint."""
-        return {**self.network.with_log_std(_network(params), log_std), KEY: params[KEY]}
-
     def apply(
         self, params: Any, statistics: ObservationStatistics, ids: PostureTokenIds, values: jax.Array
     ) -> PolicyOutput:
         """Postures (1, B, I), and the reflexes that turn them into actions of the muscles."""
-        output = self.network.apply(_network(params), statistics, ids.network, values)
+        output = self.network.apply(self.network_params(params), statistics, ids.network, values)
         reflexes = jax.lax.stop_gradient(params[KEY])
         now = values[..., -1]
         resting = now[..., ids.target] - now[..., ids.error] * reflexes["per_metre"][ids.order][None, None]
@@ -169,7 +149,3 @@ def muscle_rows(observation: TokenTable, action: TokenTable, said: str) -> np.nd
             "missing); reflexes are for imitation tasks (arnold.tasks.imitate.Imitate)"
         )
     return np.array([place_of[token.entity] for token in action], np.int32)
-
-
-def _network(params: Any) -> dict[str, Any]:
-    return {name: value for name, value in params.items() if name != KEY}

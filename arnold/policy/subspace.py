@@ -25,7 +25,7 @@ import numpy as np
 
 from arnold.errors import UserError
 from arnold.policy.actor_critic import ActorCritic, PolicyOutput, Projection, Signature, TaskTables
-from arnold.policy.config import JsonConfig
+from arnold.policy.fronted import Fronted
 from arnold.policy.normaliser import ObservationStatistics
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class SubspaceTokenIds:
         return ids
 
 
-class SubspaceActorCritic:
+class SubspaceActorCritic(Fronted[ActorCritic]):
     """A network whose actions are projected (see ``ActorCritic``); its parameters are the network's and ``subspace``.
 
     Args:
@@ -94,43 +94,26 @@ class SubspaceActorCritic:
         about: what is said of the subspace.
     """
 
+    key = KEY
+
     def __init__(
         self, network: ActorCritic, muscles: Sequence[Signature], rank: int, about: Mapping[str, Any] | None = None
     ):
-        self.network = network
+        super().__init__(network)
         self.muscles = tuple(tuple(muscle) for muscle in muscles)
         self.rank = rank
         self.about = dict(about or {})
         self._place = {muscle: place for place, muscle in enumerate(self.muscles)}
 
     @property
-    def config(self) -> JsonConfig:
-        """The network's."""
-        return self.network.config
-
-    @property
     def vocabulary(self) -> Vocabulary:
         """The network's."""
         return self.network.vocabulary
-
-    @property
-    def signatures(self) -> tuple[Signature, ...]:
-        """The network's."""
-        return self.network.signatures
-
-    @property
-    def lags(self) -> int:
-        """The network's."""
-        return self.network.lags
 
     def init(self, key: jax.Array) -> dict[str, Any]:
         """Fresh parameters of the network, around the first k muscles on their own; `confined` gives the subspace."""
         subspace = {"mean": jnp.zeros(len(self.muscles)), "components": jnp.eye(self.rank, len(self.muscles))}
         return {**self.network.init(key), KEY: subspace}
-
-    def init_statistics(self) -> ObservationStatistics:
-        """The network's."""
-        return self.network.init_statistics()
 
     def bind(self, tasks: Sequence[TaskTables]) -> SubspaceTokenIds:
         """The token ids of one bucket of tasks, of any body that the network knows."""
@@ -146,26 +129,17 @@ class SubspaceActorCritic:
             order = jnp.asarray(np.array(rows, np.int32))
         return SubspaceTokenIds(ids, order, jnp.asarray(inside))
 
-    def with_log_std(self, params: Any, log_std: jax.Array) -> dict[str, Any]:
-        """The parameters with one log standard deviation () for every muscle."""
-        return {**self.network.with_log_std(network_params(params), log_std), KEY: params[KEY]}
-
     def apply(
         self, params: Any, statistics: ObservationStatistics, ids: SubspaceTokenIds, values: jax.Array
     ) -> PolicyOutput:
         """The network's output with the mean projected, and the projection for what is drawn around it."""
-        output = self.network.apply(network_params(params), statistics, ids.network, values)
+        output = self.network.apply(self.network_params(params), statistics, ids.network, values)
         if ids.order is None:
             return output
         subspace = jax.lax.stop_gradient(params[KEY])
         components = jnp.swapaxes(subspace["components"][:, ids.order], 0, 1)
         projection = Projection(subspace["mean"][ids.order], components, ids.inside)
         return output._replace(mean=projection(output.mean), sent=projection)
-
-
-def network_params(params: Any) -> dict[str, Any]:
-    """The parameters without the subspace."""
-    return {name: value for name, value in params.items() if name != KEY}
 
 
 def confined(network: ActorCritic, params: Any, subspace: Subspace) -> tuple[SubspaceActorCritic, dict[str, Any]]:
@@ -183,4 +157,4 @@ def unconfined(policy: ActorCritic, params: Any) -> tuple[ActorCritic, Any, Subs
     if not isinstance(policy, SubspaceActorCritic):
         return policy, params, None
     arrays = {name: np.asarray(value) for name, value in params[KEY].items()}
-    return policy.network, network_params(params), Subspace(policy.muscles, **arrays, about=policy.about)
+    return policy.network, policy.network_params(params), Subspace(policy.muscles, **arrays, about=policy.about)
