@@ -115,7 +115,20 @@ def _postures(
     noise_correlation: float = 0.5,
 ) -> ExpertRecipe:
     """A training of an imitation task whose network commands postures."""
-    learner = LearnerConfig(
+    learner = posture_learner(noise, learning_rate, rollout_steps, noise_correlation)
+    return dataclasses.replace(
+        _stage(task, steps, start, learner), environments=128, command="posture", network=network
+    )
+
+
+def posture_learner(
+    noise: tuple[float, float],
+    learning_rate: tuple[float, float],
+    rollout_steps: int = 32,
+    noise_correlation: float = 0.5,
+) -> LearnerConfig:
+    """What trains a network that commands postures."""
+    return LearnerConfig(
         rollout_steps=rollout_steps,
         epochs=3,
         minibatches=8,
@@ -127,9 +140,6 @@ def _postures(
         log_std=noise,
         noise_correlation=noise_correlation,
         target_kl=0.02,
-    )
-    return dataclasses.replace(
-        _stage(task, steps, start, learner), environments=128, command="posture", network=network
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from arnold.errors import UserError, did_you_mean
-from arnold.experiments.expert_recipes import EXPERTS
+from arnold.experiments.expert_recipes import EXPERTS, posture_learner
 from arnold.recipe import (
     DISTILLATION_LEARNER,
     FINETUNING_LEARNER,
@@ -102,24 +102,20 @@ DISTILLATIONS: dict[str, DistillRecipe] = {
     ),
 }
 
-IMITATOR = "bodies-small"
+IMITATOR = "imitate_walking"
 """The policy that follows walking clips, which what goes on foot begins from."""
 
-# Falling costs what would have followed, seconds later, so less is discounted than where a finger misses; at 30 control
-# steps per second noise is correlated, or muscles would not follow it.
-_ON_FOOT = dataclasses.replace(FINETUNING_LEARNER, discount=0.98, noise_correlation=0.8, log_std=(-1.5, -3.0))
 
-
-def _on_foot(task: str, steps: int, start: str = IMITATOR) -> FinetuneRecipe:
+def _on_foot(task: str, steps: int, start: str, noise: tuple[float, float]) -> FinetuneRecipe:
     """A high-level task on the KINESIS legs, from a policy that walks."""
-    return FinetuneRecipe(start, task, steps=steps, environments=128, learner=_ON_FOOT)
+    learner = posture_learner(noise, (1.5e-4, 3e-5))
+    return FinetuneRecipe(start, task, steps=steps, environments=128, learner=learner)
 
 
 FINETUNINGS: dict[str, FinetuneRecipe] = {
-    "target_reaching": _on_foot("target_reaching", 2_000_000),
-    "directional_walk": _on_foot("directional_walk", 2_000_000),
-    "directional_control": _on_foot("directional_control", 2_000_000, "runs/finetune_directional_walk"),
-    "path_following": _on_foot("path_following", 2_000_000),
+    "path_following": _on_foot("path_following", 1_000_000, IMITATOR, (-1.3, -2.0)),
+    "directional_control": _on_foot("directional_control", 600_000, "runs/finetune_path_following", (-1.5, -2.2)),
+    "target_reaching": _on_foot("target_reaching", 600_000, "runs/finetune_path_following", (-1.5, -2.2)),
     # How much of what inactivation takes away can be learned again within three components? They are those that
     # `arnold analyze subspace hand_index_reach` writes.
     "hand_index_reach_subspace": FinetuneRecipe(

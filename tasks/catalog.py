@@ -12,14 +12,15 @@ import dataclasses
 import math
 
 from arnold.embodiments.musclemimic import FULLBODY_SITES
+from arnold.motion.cycles import WALKING
 from arnold.tasks.baoding import Baoding
 from arnold.tasks.follow import FASTEST, FollowPoint
-from arnold.tasks.imitate import MUSCLEMIMIC_SHARPNESS, MUSCLEMIMIC_WEIGHTS, Imitate
+from arnold.tasks.imitate import Imitate
 from arnold.tasks.pose import MYOSUITE_POSE_WEIGHTS, Pose
 from arnold.tasks.reach import MYOSUITE_REACH_WEIGHTS, Reach
 from arnold.tasks.relocate import Relocate
 from arnold.tasks.turn import TurnDie, TurnPen
-from arnold.tasks.walk import FEET, ROOT, WalkToPoint
+from arnold.tasks.walk import ARNOLD_WALK_WEIGHTS, FEET, ROOT, WalkToPoint
 
 # digit: (tip site, low corner, high corner), m, world frame
 _HAND_REACHES = {
@@ -218,8 +219,8 @@ WALK_TO_POINT = WalkToPoint(
     summary="walk to a point on the floor and stay there",
 )
 KINESIS_TRACKED = ("root", "tibia_l", "tibia_r", "talus_l", "talus_r", "toes_l", "toes_r")
-# (term, weight, sharpness). KINESIS' own (`KINESIS_WEIGHTS`) say little of a trunk that begins to fall, and nothing of
-# one that turns away; these do.
+# (term, weight, sharpness). The references' own (`KINESIS_WEIGHTS`, `MUSCLEMIMIC_WEIGHTS`) say little of a trunk that
+# begins to fall, and nothing of one that turns away; these do.
 _WALKING_TERMS = (
     ("position", 0.3, 100.0),
     ("velocity", 0.1, 3.0),
@@ -273,8 +274,8 @@ IMITATE_FULLBODY = Imitate(
         ("l_toes_touch", "left", "toes"),
     ),
     lookahead=(1, 10, 30),
-    weights=MUSCLEMIMIC_WEIGHTS,
-    sharpness=MUSCLEMIMIC_SHARPNESS,
+    weights=tuple((term, weight) for term, weight, _ in _WALKING_TERMS),
+    sharpness=tuple((term, sharpness) for term, _, sharpness in _WALKING_TERMS),
     horizon=500,
     relative_within=0.3,
     root_within=0.5,
@@ -295,6 +296,8 @@ _AT_EASE = {
     "knee_angle_beta_translation1": 0.04816,
     "knee_angle_beta_rotation1": -0.03169,
 }
+# Beside what a goal asks: to walk as the guide does.
+_AS_LED = tuple((term, weight) for term, weight in IMITATE_WALKING.weights if term != "energy")
 # KINESIS' point goals. Its bonus of 100 for each step within reach drowns the rest; with Arnold's 1, a step there pays
 # what a step towards it pays at 1.9 m/s, so that arriving pays and hurrying past does not.
 TARGET_REACHING = FollowPoint(
@@ -303,7 +306,14 @@ TARGET_REACHING = FollowPoint(
     horizon=150,
     posture=tuple((f"{joint}_{side}", value) for side in "rl" for joint, value in _AT_EASE.items()),
     place=(0.0, 0.0, 0.9414),
-    like=dataclasses.replace(IMITATE_WALKING, clips=("walk",), held_out=()),
+    like=IMITATE_WALKING,
+    gaits=(
+        ("stand", 0.0),
+        ("walk_slow", WALKING.period_at(0.9)),
+        ("walk", WALKING.period),
+        ("walk_fast", WALKING.period_at(1.7)),
+    ),
+    weights=(*ARNOLD_WALK_WEIGHTS, *_AS_LED),
     summary="walk to a point around the body and stay there (KINESIS)",
 )
 # A walking pelvis is up to 0.25 m/s off its mean velocity within a stride.
@@ -320,14 +330,8 @@ DIRECTIONAL_CONTROL = dataclasses.replace(
     near=math.inf,
     pace=0.3,
     tilted=0.35,
-    weights=(("pace", 1.0), ("energy", 0.1), ("upright", 0.1), ("solved", 1.0)),
+    weights=(("pace", 1.0), ("energy", 0.1), ("upright", 0.1), ("solved", 1.0), *_AS_LED),
     summary="go as commanded: eight directions or stop, at up to 3 m/s (KINESIS)",
-)
-DIRECTIONAL_WALK = dataclasses.replace(
-    DIRECTIONAL_CONTROL,
-    name="directional_walk",
-    speeds=(0.6, 1.6),
-    summary="the same at walking speed (a first lesson)",
 )
 PATH_FOLLOWING = dataclasses.replace(
     TARGET_REACHING,
@@ -339,10 +343,10 @@ PATH_FOLLOWING = dataclasses.replace(
     every=1.5,
     turn=0.7,
     near=0.3,
-    weights=(("near", 1.0), ("pace", 0.5), ("energy", 0.1), ("upright", 0.1), ("solved", 1.0)),
+    weights=(("near", 1.0), ("pace", 0.5), ("energy", 0.1), ("upright", 0.1), ("solved", 1.0), *_AS_LED),
     summary="keep up with a point that goes a winding way at walking speed",
 )
-FOLLOWING = (TARGET_REACHING, DIRECTIONAL_CONTROL, DIRECTIONAL_WALK, PATH_FOLLOWING)
+FOLLOWING = (TARGET_REACHING, DIRECTIONAL_CONTROL, PATH_FOLLOWING)
 WALK_PRACTICE = dataclasses.replace(
     WALK_TO_POINT,
     name="walk_practice",

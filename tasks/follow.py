@@ -16,15 +16,21 @@ import numpy as np
 from arnold.embodiments import Body, Signals
 from arnold.errors import UserError
 from arnold.tasks.environment import EnvState
+from arnold.tasks.gaits import Gaits, Guide, gaits
 from arnold.tasks.imitate import Imitate
+from arnold.tasks.reference import Pose
 from arnold.tasks.rotations import heading, rotation
-from arnold.tasks.task import Channel, Goal, Outcome, Start, as_float
-from arnold.tasks.things import axis_channel, uniform
-from arnold.tasks.walk import FORWARD, ROOT, WalkGoal, WalkToPoint, by_heading, distance, root_tilt
-from arnold.vocab import Token, quantities
+from arnold.tasks.task import Channel, Ended, Goal, Outcome, Start, as_float
+from arnold.tasks.things import uniform
+from arnold.tasks.walk import FORWARD, ROOT, WalkGoal, WalkToPoint, distance, root_tilt
 
 FASTEST = 3.0  # m/s that can be commanded: KINESIS' longest lure, in m
 NEAR_SHARPNESS, PACE_SHARPNESS = 2.0, 2.0  # 1/m^2, s^2/m^2
+# How the guide goes: as a walker does who is not in a hurry.
+CATCH_UP = 0.7  # s in which it would be at a point that stands still
+TURN_IN, TURN_AT_MOST = 0.4, 1.5  # s in which it would face where it goes; rad/s
+QUICKEN = 1.2  # m/s^2 at most
+LEASH, LEASH_ANGLE = 0.25, 0.5  # m, rad: as far as it goes ahead of the body
 
 
 @jax.tree_util.register_dataclass
@@ -36,28 +42,32 @@ class MovingPoint(WalkGoal):
     velocity: jax.Array  # (2,) m/s, world frame: of the point
     knots: jax.Array  # (N, 2) m/s: its velocity every so many seconds
     elapsed: jax.Array  # () int32 control steps since the episode's start
+    guide: Guide  # what is walked towards it
 
 
 @dataclasses.dataclass(frozen=True)
 class FollowPoint(WalkToPoint):
-    """Be where a point on the floor is, or go as it goes.
+    """Be where a point on the floor is, or go as it goes, led by a gait that is laid along the way.
 
     The point begins in the rectangle from `low` to `high`, seen from the root by its heading at the start. Each `every`
     seconds its velocity has another speed and direction. With `lure` it stays ahead of the root by as far as it would
     get in that time, so that what is followed is a command; without, it moves by itself, its velocity changing evenly
     from what the root's is at first.
 
-    Beside the terms of `WalkToPoint`, whose ``progress`` is towards the point as the policy saw it, there are
-    ``near = exp(-2 D^2)`` and ``pace = exp(-2 |v|^2)``, with D the distance of the point, and v its velocity minus
-    the root's, both horizontal, in m and m/s. A step is solved where D, ``|v|`` and the tilt are below their limits.
+    What is observed is what the imitation task `like` shows, of a motion that is made on the way: cycles of standing
+    and walking (`gaits`), mixed by speed, turned and placed by a guide that goes towards the point and never gets
+    farther than 0.25 m ahead. So a policy that imitates goes where it is led at once, and learns here to turn, to start
+    and to stop.
 
-    The body is observed as in the imitation task `like`, by the same words, and what is asked by two vectors: the
-    point minus the root, and its velocity minus the root's.
+    Beside the terms of `WalkToPoint`, whose ``progress`` is towards the point as the policy saw it, and those of `like`
+    for the guide's pose, there are ``near = exp(-2 D^2)`` and ``pace = exp(-2 |v|^2)``, with D the distance of the
+    point, and v its velocity minus the root's, both horizontal, in m and m/s. A step is solved where D, ``|v|`` and the
+    tilt are below their limits.
 
     Attributes:
-        like: the imitation task whose policies are to go on with this one, of the same body; episodes that do not begin
-            standing begin in a frame of its clips.
-        standing: share of the episodes that begin standing.
+        like: the imitation task whose policies are to go on with this one, of the same body.
+        gaits: (clip, period in s), see `arnold.tasks.gaits.gaits`.
+        standing: share of the episodes that begin standing; the others begin in the gait, at any speed of it.
         speeds: the lowest and the highest of the point, m/s.
         every: s between changes of its velocity; 0 for none.
         directions: evenly spread ones, and stopping, that a change draws from, counted from the heading at the start;
@@ -69,6 +79,7 @@ class FollowPoint(WalkToPoint):
     """
 
     like: Imitate = dataclasses.field(kw_only=True)
+    gaits: tuple[tuple[str, float], ...] = dataclasses.field(kw_only=True)
     standing: float = 0.5
     speeds: tuple[float, float] = (0.0, 0.0)
     every: float = 0.0
@@ -88,38 +99,55 @@ class FollowPoint(WalkToPoint):
         """Those of the imitation task."""
         return self.like.touches
 
-    def start(self, body: Body, key: jax.Array) -> Start:
-        """Standing, at rest, or in a frame of a clip, with its velocities and activations."""
-        which, key = jax.random.split(key)
-        standing = super().start(body, key)
+    def draw(self, body: Body, key: jax.Array, ended: Ended | None) -> tuple[Start, MovingPoint]:
+        """A point, and a body that stands at rest or walks as its guide does."""
+        which, start_key, goal_key = jax.random.split(key, 3)
+        goal, standing = self.goal(body, goal_key), self.start(body, start_key)
         standing = dataclasses.replace(standing, moving={ROOT: jnp.zeros(6, jnp.float32)})
-        if self.standing >= 1.0:
-            return standing
-        moving = self.like.draw(body, key, None)[0]
+        pose = self._gaits(body).at(goal.guide)
+        walking = Start(
+            joint_position=pose.qpos[body.joint_qpos],
+            joint_velocity=pose.qvel[body.joint_qvel],
+            activation=pose.activation,
+            placed={ROOT: pose.qpos[:7]},
+            moving={ROOT: pose.qvel[:6]},
+        )
         stands = jax.random.uniform(which) < self.standing
-        return jax.tree.map(lambda a, b: jnp.where(stands, a, b), standing, moving)
+        return jax.tree.map(lambda a, b: jnp.where(stands, a, b), standing, walking), goal
 
     def goal(self, body: Body, key: jax.Array) -> MovingPoint:
-        """A point and how it moves, seen from a root at the origin that faces x."""
-        point_key, way_key = jax.random.split(key)
+        """A point and how it moves, seen from a root at the origin that faces x; and a guide at any speed and phase."""
+        point_key, way_key, guide_key = jax.random.split(key, 3)
         drawn = super().goal(body, point_key)
         nothing = jnp.float32(0.0)
         knots = self._knots(body, way_key)
-        return MovingPoint(drawn.point, nothing, nothing, nothing, knots[0], knots, jnp.int32(0))
+        fastest = self._gaits(body).speeds[-1]
+        speed, phase = jax.random.uniform(guide_key, (2,))
+        guide = Guide(jnp.zeros(2), nothing, fastest * speed, nothing, phase)
+        return MovingPoint(drawn.point, nothing, nothing, nothing, knots[0], knots, jnp.int32(0), guide)
 
     def begin(self, body: Body, signals: Signals, goal: Goal) -> MovingPoint:
-        """Take the goal from the root's frame to the world's."""
+        """Take the goal from the root's frame to the world's, and the guide to the root."""
         root = signals.frame(ROOT)
         facing = heading(rotation(root.quaternion), jnp.array(FORWARD, jnp.float32))
-        knots = goal.knots @ facing.as_matrix()[:2, :2].T
+        turn = facing.as_matrix()[:2, :2]
+        knots = goal.knots @ turn.T
         if self.every and not self.lure:
             knots = knots.at[0].set(root.linear_velocity[:2])
         point = facing.apply(goal.point) + root.position * jnp.array([1.0, 1.0, 0.0])
-        goal = self._moved(signals, dataclasses.replace(goal, point=point, knots=knots, velocity=knots[0]), 0.0)
+        ahead = jnp.dot(root.linear_velocity[:2], turn[:, 0])
+        guide = dataclasses.replace(
+            goal.guide,
+            place=root.position[:2],
+            heading=jnp.arctan2(turn[1, 0], turn[0, 0]),
+            speed=jnp.clip(ahead, 0.0, self._gaits(body).speeds[-1]),
+        )
+        goal = dataclasses.replace(goal, point=point, knots=knots, velocity=knots[0], guide=guide)
+        goal = self._moved(signals, goal, 0.0)
         return dataclasses.replace(goal, now=goal.away, before=goal.away)
 
     def advance(self, body: Body, signals: Signals, goal: Goal) -> MovingPoint:
-        """Measure how far the root is from the point that was seen, then move the point."""
+        """Measure how far the root is from the point that was seen, then move the point, and lead there."""
         elapsed = goal.elapsed + 1
         measured = dataclasses.replace(
             goal,
@@ -128,31 +156,55 @@ class FollowPoint(WalkToPoint):
             elapsed=elapsed,
             velocity=self._velocity(body, goal.knots, elapsed),
         )
-        return self._moved(signals, measured, body.control_dt)
+        moved = self._moved(signals, measured, body.control_dt)
+        return dataclasses.replace(moved, guide=self._led(body, signals, moved))
 
     def channels(self, body: Body) -> tuple[Channel, ...]:
-        """The body as in the imitation task; then the point minus the root, and its velocity minus the root's."""
-        lag = tuple(Token(("root",), (*quantities.site_velocity(axis), "error")) for axis in "xy")
-        return (
-            *dataclasses.replace(self.like, lookahead=()).channels(body),
-            axis_channel(
-                ("root",), quantities.site_error, lambda s, g: by_heading(s, g.point - s.frame(ROOT).position)
-            ),
-            Channel(lag, lambda s, g: by_heading(s, jnp.pad(_lag(s, g), (0, 1)))[:2]),
-        )
+        """What the imitation task shows, of the motion that leads to the point."""
+        return self.like.channels_of(body, lambda goal, ahead: self._pose(body, goal, ahead))
 
-    def judge(self, body: Body, signals: Signals, goal: Goal) -> Outcome:
+    def judge(self, body: Body, signals: Signals, goal: MovingPoint) -> Outcome:
         """See the class for the terms."""
         outcome = super().judge(body, signals, goal)
         lag = jnp.linalg.norm(_lag(signals, goal))
         solved = (goal.away < self.near) & (lag < self.pace) & (jnp.linalg.norm(root_tilt(signals)) < self.tilted)
         terms = {
+            **self.like.terms(body, signals, self._pose(body, goal, 0)),
             **outcome.terms,
             "near": jnp.exp(-NEAR_SHARPNESS * jnp.square(goal.away)),
             "pace": jnp.exp(-PACE_SHARPNESS * jnp.square(lag)),
             "solved": as_float(solved),
         }
         return dataclasses.replace(outcome, terms=terms, solved=solved)
+
+    def _gaits(self, body: Body) -> Gaits:
+        return gaits(self.gaits, body)
+
+    def _pose(self, body: Body, goal: MovingPoint, ahead: int) -> Pose:
+        """Where the guide is to be ``ahead`` control steps from now."""
+        return self._gaits(body).at(goal.guide, ahead * body.control_dt)
+
+    def _led(self, body: Body, signals: Signals, goal: MovingPoint) -> Guide:
+        """The guide after one control step: it heads for the point, and walks slower the less it faces it."""
+        dt, guide, cycles = body.control_dt, goal.guide, self._gaits(body)
+        root = signals.frame(ROOT)
+        away = goal.point[:2] - root.position[:2]
+        wanted = away / self.lure if self.lure else goal.velocity + away / CATCH_UP
+        pace = jnp.linalg.norm(wanted)
+        off = _wrapped(jnp.arctan2(wanted[1], wanted[0]) - guide.heading)
+        # who is all but there does not turn to what is left of the way
+        turning = jnp.clip(off / TURN_IN, -TURN_AT_MOST, TURN_AT_MOST) * jnp.clip(2.0 * pace - 0.2, 0.0, 1.0)
+        speed = jnp.minimum(pace, cycles.speeds[-1]) * jnp.maximum(jnp.cos(off), 0.0)
+        speed = jnp.clip(speed, guide.speed - QUICKEN * dt, guide.speed + QUICKEN * dt)
+        moved = dataclasses.replace(guide, speed=speed, turning=turning).ahead(dt, cycles.rate(speed))
+        lead = moved.place - root.position[:2]
+        faced = heading(rotation(root.quaternion), jnp.array(FORWARD, jnp.float32)).as_matrix()[:2, 0]
+        yaw = jnp.arctan2(faced[1], faced[0])
+        return dataclasses.replace(
+            moved,
+            place=root.position[:2] + lead * jnp.minimum(1.0, LEASH / jnp.maximum(jnp.linalg.norm(lead), 1e-6)),
+            heading=yaw + jnp.clip(_wrapped(moved.heading - yaw), -LEASH_ANGLE, LEASH_ANGLE),
+        )
 
     def _knots(self, body: Body, key: jax.Array) -> jax.Array:
         """Velocities (N, 2) m/s of the point, enough of them for an episode."""
@@ -218,6 +270,11 @@ def commanded(state: EnvState, direction: jax.Array | float, speed: jax.Array | 
 def _lag(signals: Signals, goal: MovingPoint) -> jax.Array:
     """The velocity (2,) m/s of the point minus the root's, world frame."""
     return goal.velocity - signals.frame(ROOT).linear_velocity[:2]
+
+
+def _wrapped(angle: jax.Array) -> jax.Array:
+    """An angle () rad between -pi and pi."""
+    return jnp.mod(angle + math.pi, 2.0 * math.pi) - math.pi
 
 
 def _require(what: str, value: jax.Array | float, low: float, high: float, accepted: str) -> None:

@@ -6,6 +6,7 @@ KINESIS (arXiv 2503.14637) and MuscleMimic (arXiv 2603.25544) are two parameter 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 from arnold.embodiments import Body, Signals
 from arnold.tasks.reference import Pose, Reference, reference
 from arnold.tasks.rotations import by_heading, rotation, rotation_vector, tilt
-from arnold.tasks.task import Channel, Ended, Outcome, Start, Task, joint_channels, muscle_channels
+from arnold.tasks.task import Channel, Ended, Goal, Outcome, Start, Task, joint_channels, muscle_channels
 from arnold.tasks.things import axis_channel
 from arnold.vocab import Token, lexicon, quantities
 
@@ -160,6 +161,10 @@ class Imitate(Task):
 
     def channels(self, body: Body) -> tuple[Channel, ...]:
         """Joints, muscles, feet, root, tracked bodies; and what the clip has ahead, all seen by the body's heading."""
+        return self.channels_of(body, lambda goal, ahead: self._pose(body, goal, ahead))
+
+    def channels_of(self, body: Body, pose: Callable[[Goal, int], Pose]) -> tuple[Channel, ...]:
+        """The same of any motion: ``pose(goal, ahead)`` is where the body is to be ``ahead`` control steps from now."""
         return (
             *joint_channels(body),
             Channel(
@@ -168,7 +173,7 @@ class Imitate(Task):
             ),
             *muscle_channels(body),
             *self._own_channels(),
-            *(channel for ahead in self.lookahead for channel in self._ahead_channels(body, ahead)),
+            *(channel for ahead in self.lookahead for channel in self._ahead_channels(body, ahead, pose)),
         )
 
     def _own_channels(self) -> tuple[Channel, ...]:
@@ -205,13 +210,13 @@ class Imitate(Task):
             axis_channel(entity, quantities.site_velocity, velocity),
         )
 
-    def _ahead_channels(self, body: Body, ahead: int) -> tuple[Channel, ...]:
+    def _ahead_channels(self, body: Body, ahead: int, motion: Callable[[Goal, int], Pose]) -> tuple[Channel, ...]:
         """Errors (clip minus body) of the frame that is ``ahead`` control steps away."""
         word = f"ahead_{round(1000 * ahead * body.control_dt)}ms"
         main = self.tracked[0]
 
-        def pose(g: Following) -> Pose:
-            return self._pose(body, g, ahead)
+        def pose(g: Goal) -> Pose:
+            return motion(g, ahead)
 
         def named(maker, entity, read):  # type: ignore[no-untyped-def]
             return axis_channel(entity, lambda axis: (*maker(axis), word), read)
@@ -257,10 +262,22 @@ class Imitate(Task):
     def judge(self, body: Body, signals: Signals, goal: Following) -> Outcome:
         """See the class for the terms."""
         pose = self._pose(body, goal, 0)
-        frames = [signals.frame(name) for name in self.tracked]
-        place = jnp.stack([f.position for f in frames])
-        error = pose.position - place
+        error = pose.position - self._places(signals)
         far = jnp.linalg.norm(error, axis=1)
+        failed = (
+            (far.max() > self.each_within)
+            | (far.mean() > self.mean_within)
+            | (jnp.linalg.norm((error - error[:1])[1:], axis=1).mean() > self.relative_within)
+            | (far[0] > self.root_within)
+        )
+        last = jnp.asarray(self.reference(body).frames)[goal.clip] - 1
+        finished = ~failed & (goal.frame >= last)
+        return Outcome(self.terms(body, signals, pose), far.max() <= self.solved_within, failed, finished)
+
+    def terms(self, body: Body, signals: Signals, pose: Pose) -> dict[str, jax.Array]:
+        """How well the body is at a pose, by the terms of `sharpness`; each () in [0, 1]."""
+        frames = [signals.frame(name) for name in self.tracked]
+        error = pose.position - self._places(signals)
         relative = error - error[:1]
         velocity = pose.linear_velocity - jnp.stack([f.linear_velocity for f in frames])
         spin = pose.angular_velocity - jnp.stack([f.angular_velocity for f in frames])
@@ -281,15 +298,11 @@ class Imitate(Task):
             "upright": jnp.sum(jnp.square(self._tilt(signals))),
             "energy": effort,
         }
-        terms = {term: jnp.exp(-k * distances[term]) for term, k in self.sharpness}
-        failed = (
-            (far.max() > self.each_within)
-            | (far.mean() > self.mean_within)
-            | (jnp.linalg.norm(relative[1:], axis=1).mean() > self.relative_within)
-            | (far[0] > self.root_within)
-        )
-        last = jnp.asarray(self.reference(body).frames)[goal.clip] - 1
-        return Outcome(terms, far.max() <= self.solved_within, failed, ~failed & (goal.frame >= last))
+        return {term: jnp.exp(-k * distances[term]) for term, k in self.sharpness}
+
+    def _places(self, signals: Signals) -> jax.Array:
+        """Where the tracked bodies are, (F, 3) m."""
+        return jnp.stack([signals.frame(name).position for name in self.tracked])
 
     def _pose(self, body: Body, goal: Following, ahead: int) -> Pose:
         pose = self.reference(body).at(goal.clip, goal.frame + ahead)

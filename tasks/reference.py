@@ -98,18 +98,19 @@ def _reference(names: tuple[str, ...], body: Body) -> Reference:
     for clip in clips:
         clip.fits(body.model, f"body {body.embodiment.name!r}")
     resampled = [clip.resampled(body.model, rate) for clip in clips]
-    poses = [_poses(clip, body) for clip in resampled]
+    rows = [poses(clip, body) for clip in resampled]
     frames = np.array([clip.frames for clip in resampled], np.int32)
     return Reference(
         names=tuple(clip.name for clip in clips),
         subjects=tuple(clip.subject for clip in clips),
         first=np.concatenate([[0], np.cumsum(frames)[:-1]]).astype(np.int32),
         frames=frames,
-        rows=jax.tree.map(lambda *parts: np.concatenate(parts), *poses),
+        rows=jax.tree.map(lambda *parts: np.concatenate(parts), *rows),
     )
 
 
-def _poses(clip: Clip, body: Body) -> Pose:
+def poses(clip: Clip, body: Body) -> Pose:
+    """Every frame of a clip, T rows in each array."""
     model = body.model
     position, quaternion, linear, angular = tracked(model, clip.qpos, clip.qvel, body.frames)
     activation = clip.activation if clip.activation.size else np.full((clip.frames, len(body.muscles)), SILENT)

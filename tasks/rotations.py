@@ -75,6 +75,11 @@ def by_heading(quaternion: jax.Array, forward: tuple[float, ...], vector: jax.Ar
     return heading(rotation(quaternion), jnp.array(forward, jnp.float32)).inv().apply(vector)
 
 
+def about_vertical(angle: jax.Array) -> Rotation:
+    """The rotation by ``angle`` () rad to the left."""
+    return _about(2, angle)
+
+
 def _about(axis: int, angle: jax.Array) -> Rotation:
     half = 0.5 * angle
     return Rotation.from_quat(jnp.zeros(4).at[axis].set(jnp.sin(half)).at[3].set(jnp.cos(half)))

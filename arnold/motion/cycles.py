@@ -60,6 +60,19 @@ _SIDED = ("hip_flexion", "hip_adduction", "hip_rotation", "knee_angle", "ankle_a
 _ARMS = ("arm_flex", "arm_add", "arm_rot", "elbow_flex")
 _SAGITTAL = ("hip_flexion", "knee_angle", "ankle_angle", "arm_flex", "elbow_flex", "pelvis_rotation", "pelvis_ty")
 STANCE = 0.6  # of a walking cycle
+# By OpenSim's coordinate, rad and (the pelvis' height) m: soles flat, knees a little bent, weight ahead of the ankles.
+STANDING = {
+    "hip_flexion": 0.06,
+    "hip_adduction": -0.05,
+    "hip_rotation": 0.0,
+    "knee_angle": 0.2,
+    "ankle_angle": 0.14,
+    "subtalar_angle": 0.0,
+    "pelvis_ty": 0.93,
+    **dict.fromkeys(("pelvis_tx", "pelvis_tz", "pelvis_tilt", "pelvis_list", "pelvis_rotation"), 0.0),
+    "lumbar_bending": 0.0,
+    "lumbar_rotation": 0.0,
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -79,6 +92,10 @@ class GaitCycle:
     speed: float
     coefficients: Mapping[str, tuple[float, ...]]
     stance: float = STANCE
+
+    def period_at(self, speed: float) -> float:
+        """The period, s, at a speed, m/s: see `gait`."""
+        return self.period / math.sqrt(speed / self.speed)
 
     def angle(self, name: str, phase: np.ndarray, scale: float = 1.0) -> np.ndarray:
         """A coordinate at phases (T,) in cycles, rad or m; its harmonics times ``scale``."""
@@ -118,9 +135,9 @@ def gait(
     for what, value in (("speed", speed), ("seconds", seconds), ("rate", rate)):
         if not (math.isfinite(value) and value > 0.0):
             raise UserError(f"gait: {what} is {value!r}; a number above 0 is accepted")
-    step = math.sqrt(speed / cycle.speed)
+    step, period = math.sqrt(speed / cycle.speed), cycle.period_at(speed)
     time = np.arange(round(seconds * rate) + 1) / rate
-    phase = time / (cycle.period / step)
+    phase = time / period
     heading = turn * time
     angles = {}
     for name in cycle.coefficients:
@@ -131,7 +148,7 @@ def gait(
         else:
             angles[name] = cycle.angle(name, phase, scale)
     for side, later, inward in (("r", 0.0, 1.0), ("l", 0.5, -1.0)):
-        away = -turn * cycle.period / step * _held(phase + later, cycle.stance)
+        away = -turn * period * _held(phase + later, cycle.stance)
         angles[f"hip_rotation_{side}"] = angles[f"hip_rotation_{side}"] + inward * away
     angles["pelvis_rotation"] = angles["pelvis_rotation"] + heading
     forward = np.stack([np.cos(heading), np.sin(heading)], axis=1) * speed / rate
@@ -145,6 +162,22 @@ def gait(
         source=f"average {cycle.name}ing of Falisse et al. 2019 (MIT), {speed:.2f} m/s{turning}, made by arnold",
         subject="average",
     )
+
+
+def standing(seconds: float = 6.0, rate: float = 100.0) -> Motion:
+    """A person who stands at ease: knees bent a little, soles flat, arms as they hang on average in walking.
+
+    Args:
+        seconds: how long.
+        rate: frames per second.
+    """
+    upper = (*_ARMS, "lumbar_extension")
+    held = {name: float(WALKING.angle(name, np.zeros(1), 0.0)[0]) for name in upper} | STANDING
+    angles = {}
+    for name, value in held.items():
+        sides = [f"{name}_r", f"{name}_l"] if name in (*_SIDED, *_ARMS) else [name]
+        angles |= {side: np.full(round(seconds * rate) + 1, value) for side in sides}
+    return Motion(name="stand", rate=rate, angles=angles, source="standing at ease, made by arnold", subject="average")
 
 
 def _held(phase: np.ndarray, stance: float) -> np.ndarray:

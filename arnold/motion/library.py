@@ -14,7 +14,7 @@ from pathlib import Path
 from arnold.embodiments import Embodiment
 from arnold.errors import UserError, did_you_mean
 from arnold.motion.clip import Clip
-from arnold.motion.cycles import RUNNING, WALKING, gait
+from arnold.motion.cycles import RUNNING, WALKING, gait, standing
 from arnold.motion.motion import Motion
 from arnold.motion.reaches import reaches
 
@@ -26,6 +26,7 @@ MADE: dict[str, Callable[[], Motion]] = {
     "walk_right": functools.partial(gait, WALKING, speed=1.1, turn=-math.radians(25.0)),
     "walk_brisk": functools.partial(gait, WALKING, speed=1.5),
     "walk_wide_left": functools.partial(gait, WALKING, speed=1.2, turn=math.radians(15.0)),
+    "stand": standing,
     "run": functools.partial(gait, RUNNING),
     **{f"reaches_{seed}": functools.partial(reaches, seed) for seed in range(8)},
 }
@@ -66,12 +67,12 @@ def clips_of(names: Sequence[str], body: Embodiment) -> tuple[Clip, ...]:
 @functools.lru_cache(maxsize=64)
 def _made(name: str, body: Embodiment) -> Clip:
     """A clip made by code; kept in the user's cache, for retargeting takes seconds."""
-    from arnold.motion.retargeting import retarget
-
     kept = cache_folder() / f"{body.name}-{name}-{_edition(body)}.npz"
     if kept.is_file():
         with contextlib.suppress(UserError):  # a damaged one is made anew
             return Clip.load(kept)
+    from arnold.motion.retargeting import retarget
+
     clip = dataclasses.replace(retarget(MADE[name](), body), name=name)
     with contextlib.suppress(UserError, OSError):  # where nothing can be kept, it is made each time
         clip.save(kept)
