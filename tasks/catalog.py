@@ -314,6 +314,7 @@ TARGET_REACHING = FollowPoint(
         ("walk_fast", WALKING.period_at(1.7)),
     ),
     weights=(*ARNOLD_WALK_WEIGHTS, *_AS_LED),
+    standing=1.0,
     summary="walk to a point around the body and stay there (KINESIS)",
 )
 # A walking pelvis is up to 0.25 m/s off its mean velocity within a stride.
@@ -321,6 +322,7 @@ DIRECTIONAL_CONTROL = dataclasses.replace(
     TARGET_REACHING,
     name="directional_control",
     horizon=300,
+    standing=0.5,
     low=(0.0, 0.0),
     high=(0.0, 0.0),
     speeds=(0.0, FASTEST),
@@ -337,6 +339,7 @@ PATH_FOLLOWING = dataclasses.replace(
     TARGET_REACHING,
     name="path_following",
     horizon=300,
+    standing=0.5,
     low=(0.0, 0.0),
     high=(0.0, 0.0),
     speeds=(0.8, 1.5),

@@ -27,8 +27,10 @@ from arnold.tasks.walk import FORWARD, ROOT, WalkGoal, WalkToPoint, distance, ro
 FASTEST = 3.0  # m/s that can be commanded: KINESIS' longest lure, in m
 NEAR_SHARPNESS, PACE_SHARPNESS = 2.0, 2.0  # 1/m^2, s^2/m^2
 # How the guide goes: as a walker does who is not in a hurry.
-CATCH_UP = 0.7  # s in which it would be at a point that stands still
-TURN_IN, TURN_AT_MOST = 0.4, 1.5  # s in which it would face where it goes; rad/s
+CATCH_UP, BRAKE = 0.5, 0.6  # s in which it would be at a point near by; m/s^2 with which it stops at one far away
+TURN_IN, TURN_AT_MOST = 0.4, 1.2  # s in which it would face where it goes; rad/s
+TURNING_PACE = 0.35  # of its pace that it keeps where it faces away: it turns by walking, as clips do
+TURN_ABOVE = (0.2, 0.5)  # m/s: it does not turn for what is slower, and as it should for what is faster
 QUICKEN = 1.2  # m/s^2 at most
 LEASH, LEASH_ANGLE = 0.25, 0.5  # m, rad: as far as it goes ahead of the body
 
@@ -187,16 +189,21 @@ class FollowPoint(WalkToPoint):
     def _led(self, body: Body, signals: Signals, goal: MovingPoint) -> Guide:
         """The guide after one control step: it heads for the point, and walks slower the less it faces it."""
         dt, guide, cycles = body.control_dt, goal.guide, self._gaits(body)
-        root = signals.frame(ROOT)
-        away = goal.point[:2] - root.position[:2]
-        wanted = away / self.lure if self.lure else goal.velocity + away / CATCH_UP
+        away = goal.point[:2] - guide.place
+        left = jnp.linalg.norm(away)
+        wanted = goal.velocity
+        if not self.lure:
+            reach = jnp.minimum(left / CATCH_UP, jnp.sqrt(2.0 * BRAKE * left))
+            wanted += away * (reach / jnp.maximum(left, 1e-6))
         pace = jnp.linalg.norm(wanted)
         off = _wrapped(jnp.arctan2(wanted[1], wanted[0]) - guide.heading)
-        # who is all but there does not turn to what is left of the way
-        turning = jnp.clip(off / TURN_IN, -TURN_AT_MOST, TURN_AT_MOST) * jnp.clip(2.0 * pace - 0.2, 0.0, 1.0)
-        speed = jnp.minimum(pace, cycles.speeds[-1]) * jnp.maximum(jnp.cos(off), 0.0)
+        slow, full = TURN_ABOVE  # who is all but there does not turn to what is left of the way
+        share = jnp.clip((pace - slow) / (full - slow), 0.0, 1.0)
+        turning = jnp.clip(off / TURN_IN, -TURN_AT_MOST, TURN_AT_MOST) * share
+        speed = jnp.minimum(pace, cycles.speeds[-1]) * jnp.maximum(jnp.cos(off), TURNING_PACE)
         speed = jnp.clip(speed, guide.speed - QUICKEN * dt, guide.speed + QUICKEN * dt)
         moved = dataclasses.replace(guide, speed=speed, turning=turning).ahead(dt, cycles.rate(speed))
+        root = signals.frame(ROOT)
         lead = moved.place - root.position[:2]
         faced = heading(rotation(root.quaternion), jnp.array(FORWARD, jnp.float32)).as_matrix()[:2, 0]
         yaw = jnp.arctan2(faced[1], faced[0])
