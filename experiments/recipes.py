@@ -113,9 +113,10 @@ def _on_foot(task: str, steps: int, start: str, noise: tuple[float, float]) -> F
 
 
 FINETUNINGS: dict[str, FinetuneRecipe] = {
+    # Each goes on from the one before: to turn and to start, then to stop, then both at once.
     "path_following": _on_foot("path_following", 1_000_000, IMITATOR, (-1.3, -2.0)),
-    "directional_control": _on_foot("directional_control", 600_000, "runs/finetune_path_following", (-1.5, -2.2)),
-    "target_reaching": _on_foot("target_reaching", 600_000, "runs/finetune_path_following", (-1.5, -2.2)),
+    "target_reaching": _on_foot("target_reaching", 500_000, "runs/finetune_path_following", (-1.5, -2.2)),
+    "directional_control": _on_foot("directional_control", 700_000, "runs/finetune_target_reaching", (-1.5, -2.2)),
     # How much of what inactivation takes away can be learned again within three components? They are those that
     # `arnold analyze subspace hand_index_reach` writes.
     "hand_index_reach_subspace": FinetuneRecipe(

@@ -322,8 +322,10 @@ def test_recipes_begin_at_the_imitator_and_name_tasks_and_clips_that_ship() -> N
         recipe = FINETUNINGS[name]
         assert isinstance(task(recipe.task), FollowPoint)
         assert recipe.task == name
-        earlier = recipe.checkpoint.removeprefix("runs/finetune_")
-        assert recipe.checkpoint == IMITATOR or FINETUNINGS[earlier].checkpoint == IMITATOR
+        stages = [recipe.checkpoint]
+        while stages[-1].startswith("runs/finetune_"):
+            stages.append(FINETUNINGS[stages[-1].removeprefix("runs/finetune_")].checkpoint)
+        assert stages[-1] == IMITATOR
         assert {clip for clip, _ in task(name).gaits} <= set(MADE)
 
 
