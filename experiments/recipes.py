@@ -113,10 +113,14 @@ def _on_foot(task: str, steps: int, start: str, noise: tuple[float, float]) -> F
 
 
 FINETUNINGS: dict[str, FinetuneRecipe] = {
-    # Each goes on from the one before: to turn and to start, then to stop, then both at once.
+    # Each goes on from the one before: to turn and to start, then to stop, then both at once; and once more.
     "path_following": _on_foot("path_following", 1_000_000, IMITATOR, (-1.3, -2.0)),
-    "target_reaching": _on_foot("target_reaching", 500_000, "runs/finetune_path_following", (-1.5, -2.2)),
-    "directional_control": _on_foot("directional_control", 700_000, "runs/finetune_target_reaching", (-1.5, -2.2)),
+    "target_reaching_first": _on_foot("target_reaching", 500_000, "runs/finetune_path_following", (-1.5, -2.2)),
+    "directional_control_first": _on_foot(
+        "directional_control", 700_000, "runs/finetune_target_reaching_first", (-1.5, -2.2)
+    ),
+    "target_reaching": _on_foot("target_reaching", 700_000, "runs/finetune_directional_control_first", (-1.5, -2.2)),
+    "directional_control": _on_foot("directional_control", 600_000, "runs/finetune_target_reaching", (-1.8, -2.4)),
     # How much of what inactivation takes away can be learned again within three components? They are those that
     # `arnold analyze subspace hand_index_reach` writes.
     "hand_index_reach_subspace": FinetuneRecipe(

@@ -56,12 +56,13 @@ class Finetune(TrainingOptions):
             of_new = ("checkpoint", "task", "regime", "expert", "steps", "environments", "seed", "set")
             belongs_to_new = (*of_new, "subspace", "rank", "basis")
             return training_run.resumed(self, belongs_to_new).done()
-        recipe = self._named() if self.checkpoint and not self.task else self._recipe()
+        named = bool(self.checkpoint and not self.task)
+        recipe = self._named() if named else self._recipe()
         name = task(recipe.task).name
         start, how = recipe.checkpoint, recipe.learner.regime
         within = f" within {recipe.rank} components of its action" if recipe.subspace else ""
         note(f"fine-tuning {start} on {name} by {how}{within}, {recipe.steps:,} environment steps")
-        return training_run.started(recipe, f"finetune_{name}", self).done()
+        return training_run.started(recipe, f"finetune_{self.checkpoint if named else name}", self).done()
 
     def _named(self) -> FinetuneRecipe:
         """The recipe of that name, with what was given in place of its own."""
