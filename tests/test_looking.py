@@ -31,6 +31,7 @@ from arnold.looking import ACTIVE, SILENT, Seen, Stage, chosen_muscles, targets,
 from arnold.replay_page import write_replay
 from arnold.tasks import Environment, Task
 from arnold.tasks.follow import MovingPoint
+from arnold.tasks.gaits import Guide
 from arnold.tasks.task import Channel, Outcome
 from arnold.vocab import quantities
 
@@ -74,7 +75,8 @@ class Led(Task):
 
     def goal(self, body: Body, key: jax.Array) -> MovingPoint:
         nothing, still = jnp.float32(0.0), jnp.zeros(2)
-        return MovingPoint(jnp.array(POINT), nothing, nothing, nothing, still, jnp.zeros((3, 2)), jnp.int32(0))
+        guide = Guide(still, nothing, nothing, nothing, nothing)
+        return MovingPoint(jnp.array(POINT), nothing, nothing, nothing, still, jnp.zeros((3, 2)), jnp.int32(0), guide)
 
     def channels(self, body: Body) -> tuple[Channel, ...]:
         return (Channel(body.joint_tokens(quantities.JOINT_POSITION), lambda s, g: s.joint_position),)

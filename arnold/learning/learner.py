@@ -211,7 +211,10 @@ class Learner:
         )
         state, parts = self._update(state, rows, shuffle_key)
         if self.config.target_kl and "kl" in parts:
-            state = dataclasses.replace(state, step_scale=self._adapted(state, parts["kl"]))
+            # a policy that stands still while its critic warms up says nothing about steps
+            still = state.iteration < self.critic_warmup
+            adapted = self._adapted(state.step_scale, parts["kl"])
+            state = dataclasses.replace(state, step_scale=jnp.where(still, state.step_scale, adapted))
         metrics = {**parts, **self._metrics(transitions)}
         metrics["skipped"] = state.skipped
         scheduled = jnp.asarray(self.schedule(state.updates.astype(jnp.float32)), jnp.float32)
@@ -266,13 +269,11 @@ class Learner:
             self._mixings,
         )
 
-    def _adapted(self, state: TrainState, kl: jax.Array) -> jax.Array:
+    def _adapted(self, scale: jax.Array, kl: jax.Array) -> jax.Array:
         """The factor of the step after an iteration that moved the policy by ``kl``, see `LearnerConfig.target_kl`."""
         target = self.config.target_kl
         factor = jnp.where(kl > 2.0 * target, jnp.float32(0.8), jnp.where(kl < 0.5 * target, jnp.float32(1.25), 1.0))
-        adapted = jnp.clip(state.step_scale * factor, 1.0 / 30.0, 3.0)
-        # a policy that stands still while its critic warms up says nothing about steps
-        return jnp.where(state.iteration < self.critic_warmup, state.step_scale, adapted)
+        return jnp.clip(scale * factor, 1.0 / 30.0, 3.0)
 
     def _pooled(self, lanes: dict[str, LaneState]) -> dict[str, LaneState]:
         """The lanes, once the environments of each task have told each other what the task has them tell."""
