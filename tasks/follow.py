@@ -165,7 +165,7 @@ class FollowPoint(WalkToPoint):
         """What the imitation task shows, of the motion that leads to the point."""
         return self.like.channels_of(body, lambda goal, ahead: self._pose(body, goal, ahead))
 
-    def judge(self, body: Body, signals: Signals, goal: MovingPoint) -> Outcome:
+    def judge(self, body: Body, signals: Signals, goal: Goal) -> Outcome:
         """See the class for the terms."""
         outcome = super().judge(body, signals, goal)
         lag = jnp.linalg.norm(_lag(signals, goal))

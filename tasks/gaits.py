@@ -152,7 +152,7 @@ def _cycle(name: str, period: float, body: Body) -> tuple[float, float, Pose]:
     heading = float(np.arctan2(way[1], way[0])) if speed > 0.05 else 0.0
     rows = jax.tree.map(lambda values: values[first:last], rows)
     middle = rows.qpos[:, :2] - np.arange(PHASES)[:, None] / PHASES * way
-    start = Guide(*(np.asarray(x, np.float32) for x in (middle.mean(axis=0), heading, speed, 0.0, 0.0)))
+    start = Guide(*(jnp.asarray(x, jnp.float32) for x in (middle.mean(axis=0), heading, speed, 0.0, 0.0)))
     back = _seen_from(rows, start, np.arange(PHASES, dtype=np.float32) / PHASES * period)
     return (speed if speed > 0.05 else 0.0), 1.0 / period, jax.tree.map(np.asarray, back)
 

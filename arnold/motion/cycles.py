@@ -173,7 +173,7 @@ def standing(seconds: float = 6.0, rate: float = 100.0) -> Motion:
     """
     upper = (*_ARMS, "lumbar_extension")
     held = {name: float(WALKING.angle(name, np.zeros(1), 0.0)[0]) for name in upper} | STANDING
-    angles = {}
+    angles: dict[str, np.ndarray] = {}
     for name, value in held.items():
         sides = [f"{name}_r", f"{name}_l"] if name in (*_SIDED, *_ARMS) else [name]
         angles |= {side: np.full(round(seconds * rate) + 1, value) for side in sides}
