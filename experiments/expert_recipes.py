@@ -119,15 +119,10 @@ def _postures(
     )
 
 
-def posture_learner(
-    noise: tuple[float, float],
-    learning_rate: tuple[float, float],
-    rollout_steps: int = 32,
-    noise_correlation: float = 0.5,
-) -> LearnerConfig:
+def posture_learner(noise: tuple[float, float], learning_rate: tuple[float, float]) -> LearnerConfig:
     """What trains a network that commands postures."""
     return LearnerConfig(
-        rollout_steps=rollout_steps,
+        rollout_steps=32,
         epochs=3,
         minibatches=8,
         learning_rate=learning_rate[0],
@@ -136,7 +131,7 @@ def posture_learner(
         discount=0.97,
         gae_lambda=0.95,
         log_std=noise,
-        noise_correlation=noise_correlation,
+        noise_correlation=0.5,
         target_kl=0.02,
     )
 
@@ -284,14 +279,19 @@ EXPERTS: dict[str, ExpertRecipe] = {
     ),
     # What ships is of three parts, 1.08 M steps in all: the first 0.46 M on MuscleMimic's own terms, until 0.71 M with
     # steps of 0.02 nats. At 100 Hz a second is three times as many steps as the legs', so less is discounted.
-    "imitate_fullbody": dataclasses.replace(
-        _postures("imitate_fullbody", 2_000_000, (-1.0, -1.8), (1.5e-4, 5e-5), network=_WHOLE),
+    "imitate_fullbody": ExpertRecipe(
+        "imitate_fullbody",
+        steps=2_000_000,
         environments=96,
+        command="posture",
+        network=_WHOLE,
         clips=("walk",),
         learner=dataclasses.replace(
-            posture_learner((-1.0, -1.8), (1.5e-4, 5e-5), rollout_steps=64, noise_correlation=0.8),
+            posture_learner((-1.0, -1.8), (1.5e-4, 5e-5)),
+            rollout_steps=64,
             discount=0.99,
             gae_lambda=0.98,
+            noise_correlation=0.8,
             target_kl=0.05,
         ),
     ),

@@ -12,7 +12,7 @@ import dataclasses
 import math
 
 from arnold.embodiments.musclemimic import FULLBODY_SITES
-from arnold.motion.cycles import WALKING
+from arnold.motion.cycles import STANDING, WALKING
 from arnold.tasks.baoding import Baoding
 from arnold.tasks.follow import FASTEST, FollowPoint
 from arnold.tasks.imitate import Imitate
@@ -284,14 +284,11 @@ IMITATE_FULLBODY = Imitate(
 # joint: rad (m for translations) of both legs: knees bent a little, soles flat, weight 3 cm ahead of the ankles; what
 # follows the knee is where the model's couplings put it (the reference's first posture is up to 16 degrees off them)
 _AT_EASE = {
-    "hip_flexion": 0.06,
-    "hip_adduction": -0.05,
+    **{joint: STANDING[joint] for joint in ("hip_flexion", "hip_adduction", "knee_angle", "ankle_angle")},
     "knee_angle_translation2": 0.00113,
     "knee_angle_translation1": 0.00054,
-    "knee_angle": 0.2,
     "knee_angle_rotation2": 0.01432,
     "knee_angle_rotation3": 0.06732,
-    "ankle_angle": 0.14,
     "knee_angle_beta_translation2": -0.02011,
     "knee_angle_beta_translation1": 0.04816,
     "knee_angle_beta_rotation1": -0.03169,

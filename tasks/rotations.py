@@ -54,7 +54,7 @@ def shortest_turn(start: jax.Array, end: jax.Array) -> jax.Array:
 def heading(turn: Rotation, forward: jax.Array) -> Rotation:
     """The rotation about the vertical that turns the world's x into where ``forward`` (3,), turned, points."""
     ahead = turn.apply(forward)
-    return _about(2, jnp.arctan2(ahead[1], ahead[0]))
+    return about_vertical(jnp.arctan2(ahead[1], ahead[0]))
 
 
 def tilt(quaternion: jax.Array) -> jax.Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_notebooks import NOTEBOOKS, runs_and_shows_pictures
+from test_notebooks import NOTEBOOKS, pictures
 
 pytestmark = pytest.mark.train
 
@@ -14,4 +14,4 @@ pytestmark = pytest.mark.train
 def test_a_notebook_runs_from_top_to_bottom_and_shows_pictures(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs_and_shows_pictures(path, tmp_path, monkeypatch)
+    assert pictures(path, tmp_path, monkeypatch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -81,21 +81,18 @@ class Evaluate:
         experts = experts_beside(saved, tasks, self.experts)
         _require_able({self.policy: saved, **others}, tasks)
 
+        how: dict[str, Any] = {
+            "seed": self.seed,
+            "deterministic": not self.sampled,
+            "note": note,
+            "backend": self.physics.backend,
+            "threads": self.physics.threads,
+        }
+
         def evaluated(
             policy: SavedPolicy, experts: dict[str, SavedPolicy], perturbation: Perturbation = perturbation
         ) -> list[Comparison]:
-            return evaluate_saved(
-                policy,
-                tasks,
-                experts,
-                episodes=self.episodes,
-                seed=self.seed,
-                deterministic=not self.sampled,
-                backend=self.physics.backend,
-                threads=self.physics.threads,
-                perturbation=perturbation,
-                note=note,
-            )
+            return evaluate_saved(policy, tasks, experts, episodes=self.episodes, perturbation=perturbation, **how)
 
         comparisons = evaluated(saved, experts)
         show_comparisons(comparisons)
@@ -103,16 +100,7 @@ class Evaluate:
         heading = {"policy": str(saved.source), "seed": self.seed, "deterministic": not self.sampled}
         heading |= {"perturbation": str(perturbation)}
         written = write_evaluation(folder, comparisons, heading)
-        followed = track_saved(
-            saved,
-            tasks,
-            deterministic=not self.sampled,
-            seed=self.seed,
-            backend=self.physics.backend,
-            threads=self.physics.threads,
-            perturbation=perturbation,
-            note=note,
-        )
+        followed = track_saved(saved, tasks, perturbation=perturbation, **how)
         if followed:
             show_tracking(followed)
             written += write_tracking(folder, followed, heading)
