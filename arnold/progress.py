@@ -38,7 +38,6 @@ class Progress:
         unit: str = "steps",
         label: str = "",
         *,
-        start: int = 0,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -48,7 +47,6 @@ class Progress:
             total: how much there is to do, in ``unit``.
             unit: what is counted.
             label: what is being done.
-            start: how much was done before, by a run that is being resumed.
             stream: where to write; standard error if None.
             clock: seconds that only grow.
         """
@@ -58,7 +56,7 @@ class Progress:
         # The stream decides and not FORCE_COLOR, which rich would take for a terminal in a log file.
         self._console = Console(file=self._stream, highlight=False, force_terminal=self._stream.isatty())
         self._live: Live | None = None
-        self._samples: deque[tuple[float, int]] = deque([(clock(), start)])
+        self._samples: deque[tuple[float, int]] = deque([(clock(), 0)])
         self._shown_at: float | None = None
         self._shown_line = self._line = ""
 
@@ -103,9 +101,13 @@ class Progress:
         else:
             print(line, file=self._stream, flush=True)
 
-    def restart_rate(self) -> None:
-        """Forget the rate so far, for instance after a compilation, so that it is measured from now on."""
-        self._samples = deque([(self._clock(), self._samples[-1][1])])
+    def restart_rate(self, done: int) -> None:
+        """Forget the rate so far, for instance after a compilation: it is measured from now on, when ``done`` are done.
+
+        Args:
+            done: how much was done before, by a run that is being resumed too.
+        """
+        self._samples = deque([(self._clock(), done)])
 
     def rate(self) -> float | None:
         """Units per second over the last half minute; None before two updates."""

@@ -93,7 +93,7 @@ def run_recipe(
     if reports:
         extra["conversion"] = reports
     run = Run.create(root, name, to_json(recipe), fingerprints=extra, sinks=sinks)
-    return _go(run, prepared, prepared.initial(), name, on_iteration, save_every_s)
+    return _go(run, prepared, prepared.initial, name, on_iteration, save_every_s)
 
 
 def resume_run(
@@ -115,17 +115,22 @@ def resume_run(
     # The subspace is the checkpoint's, whatever has become of the file that it was read from.
     subspace = saved_policy.load(latest).subspace if latest else None
     prepared = prepare(from_json(run.config), backend, threads, subspace)
-    state = resume(run, prepared.learner, prepared.initial())
-    return _go(run, prepared, state, run.path.parent.name, on_iteration, save_every_s)
+    state = resume(run, prepared.learner)
+    return _go(run, prepared, lambda: state, run.path.parent.name, on_iteration, save_every_s)
 
 
 def _go(
-    run: Run, prepared: Prepared, state: TrainState, label: str, on_iteration: OnIteration | None, save_every_s: float
+    run: Run,
+    prepared: Prepared,
+    begin: Callable[[], TrainState],
+    label: str,
+    on_iteration: OnIteration | None,
+    save_every_s: float,
 ) -> Trained:
     learner = prepared.learner
     config = saved_policy.describe(learner.policy, prepared.tasks, **prepared.about)
     with run:  # what its sinks still hold is handed over
-        ended = train(run, learner, state, config, label=label, on_iteration=on_iteration, save_every_s=save_every_s)
+        ended = train(run, learner, begin, config, label=label, on_iteration=on_iteration, save_every_s=save_every_s)
     saved = SavedPolicy(
         learner.policy, learner.policy_params(ended.state), ended.state.statistics, config, run.latest()
     )

@@ -256,7 +256,7 @@ def test_an_iteration_in_which_physics_diverged_is_dumped_and_the_run_goes_on(pl
     env = dataclasses.replace(lane.env, physics=physics)
     broken = dataclasses.replace(states[2], lanes={"plain": dataclasses.replace(lane, env=env)})
     run = Run.create(tmp_path, "broken", {})
-    ended = train(run, plain, broken, {})
+    ended = train(run, plain, lambda: broken, {})
     assert ended.finished
     (dump,) = (run.path / "diverged").iterdir()
     assert (
@@ -274,7 +274,7 @@ def test_a_run_whose_updates_stay_not_finite_stops_and_leaves_a_state_that_does_
     broken = dataclasses.replace(states[2], params=params)
     run = Run.create(tmp_path, "broken", {})
     with pytest.raises(UserError, match=r"1 updates in a row were not finite \(.*value.*arnold replay") as stopped:
-        train(run, plain, broken, {})
+        train(run, plain, lambda: broken, {})
     (dump,) = (run.path / "nonfinite").iterdir()
     assert str(dump) in str(stopped.value)
     assert run.latest() is None  # a broken state never becomes a checkpoint of the run

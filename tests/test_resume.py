@@ -177,7 +177,7 @@ def test_signals_are_given_back_after_training(played):
 def test_a_run_without_a_checkpoint_cannot_be_resumed(tmp_path):
     run = Run.create(tmp_path, "fresh", to_json(RECIPE))
     with pytest.raises(UserError, match="no checkpoint to resume from"):
-        resume(run, None, None)
+        resume(run, None)
     with pytest.raises(UserError, match="is not a run"):
         resume_run(tmp_path)
 

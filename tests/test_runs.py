@@ -334,11 +334,12 @@ def test_the_rate_forgets_a_slow_start() -> None:
 
 def test_a_resumed_run_does_not_count_the_steps_of_the_earlier_one_in_its_rate() -> None:
     clock = Clock()
-    progress = Progress(1000, start=900, stream=io.StringIO(), clock=clock)
+    progress = Progress(1000, stream=io.StringIO(), clock=clock)
+    progress.restart_rate(900)
     clock.now = 10.0
     progress.update(950)
     assert progress.rate() == pytest.approx(5)
-    progress.restart_rate()
+    progress.restart_rate(950)
     clock.now = 11.0
     progress.update(960)
     assert progress.rate() == pytest.approx(10)

@@ -41,7 +41,7 @@ class Replay:
             )
         subspace = load(self.dump).subspace
         prepared = prepare(from_json(config["recipe"]), self.physics.backend, self.physics.threads, subspace)
-        before = load_learner(self.dump, prepared.initial())
+        before = load_learner(self.dump, prepared.learner.blank_state())
         note(f"iteration {int(before.iteration)}: compiling and running it again ...")
         after, metrics = prepared.learner.train_iteration(before)
         _report(before, after, metrics)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 
 from arnold.embodiments.moments import pulling_directions
 from arnold.errors import UserError, did_you_mean
@@ -37,7 +39,7 @@ class TrainState:
     """Everything a run needs to go on."""
 
     params: Any
-    optimiser: Any
+    optimiser: Any  # its moments are of the parameters as one vector
     statistics: ObservationStatistics
     lanes: dict[str, LaneState]  # by task
     reward_scales: dict[str, RewardScale]  # by task
@@ -136,8 +138,9 @@ class Learner:
     ) -> TrainState:
         """The state before the first iteration.
 
-        Episodes start staggered over their horizon, so that resets do not come all at once. One rollout is spent on the
-        observation statistics, so that no signature is read with none.
+        Episodes start staggered over their horizon, so that resets do not come all at once. One iteration is spent on
+        the observation statistics, so that no signature is read with none; what it would have learned is thrown away
+        (it is compiled anyway, and a rollout of its own would have to be).
 
         Args:
             key: typed PRNG key.
@@ -147,15 +150,22 @@ class Learner:
         params_key, env_key, key = jax.random.split(key, 3)
         params = self.policy.init(params_key) if params is None else params
         statistics = self.policy.init_statistics() if statistics is None else statistics
-        return self._begin(params, statistics, env_key, key, self.expert_params)
+        state = self._begin(params, statistics, env_key, key)
+        seen, _ = self._iterate(state, self.expert_params)
+        return dataclasses.replace(state, lanes=seen.lanes, statistics=seen.statistics, key=seen.key)
+
+    def blank_state(self) -> TrainState:
+        """A state that has seen nothing, to read a stored one into: all states have its structure."""
+        key = jax.random.key(0)
+        return self._begin(self.policy.init(key), self.policy.init_statistics(), key, key)
 
     def _beginning(
-        self, params: Any, statistics: ObservationStatistics, env_key: jax.Array, key: jax.Array, expert_params: Any
+        self, params: Any, statistics: ObservationStatistics, env_key: jax.Array, key: jax.Array
     ) -> TrainState:
         zero = jnp.int32(0)
-        state = TrainState(
+        return TrainState(
             params=params,
-            optimiser=self.optimiser.init(params),
+            optimiser=self.optimiser.init(ravel_pytree(params)[0]),
             statistics=statistics,
             lanes={
                 lane.name: self._initial_lane(lane, jax.random.fold_in(env_key, i)) for i, lane in enumerate(self.lanes)
@@ -168,10 +178,6 @@ class Learner:
             skipped_in_a_row=zero,
             step_scale=jnp.float32(1.0),
         )
-        key, rollout_key = jax.random.split(state.key)
-        lanes, transitions = self._roll_out(state, expert_params, rollout_key)
-        seen = self._observed(statistics, transitions)
-        return dataclasses.replace(state, lanes=lanes, key=key, statistics=seen)
 
     def _initial_lane(self, lane: Lane, key: jax.Array) -> LaneState:
         reset_key, stagger_key = jax.random.split(key)
@@ -306,8 +312,9 @@ class Learner:
             bucket_rows = []
             newest = jnp.stack([lanes[lane.name].env.observation for lane in bucket.lanes])
             ended = jnp.stack([lanes[lane.name].last_seen for lane in bucket.lanes])
-            after = self._apply(state.params, state.statistics, state.iteration, index, newest).value
-            at_end = self._apply(state.params, state.statistics, state.iteration, index, ended).value
+            both = jnp.concatenate([newest[..., -self.policy.lags :], ended], axis=1)
+            values = self._apply(state.params, state.statistics, state.iteration, index, both).value
+            after, at_end = jnp.split(values, 2, axis=1)
             for n, lane in enumerate(bucket.lanes):
                 step = transitions[lane.name]
                 done = step.terminated | step.truncated
@@ -336,39 +343,54 @@ class Learner:
     # ---- the update -------------------------------------------------------------------------------------------------
 
     def _update(self, state: TrainState, rows: list[Rows], key: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:
+        # Of one vector the optimiser takes a dozen operations, of a network's leaves hundreds that XLA has to compile.
+        flat, unravel = ravel_pytree(state.params)
+
         def epoch(carried: Any, epoch_key: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
             shuffled = [
                 minibatches(bucket_rows, jax.random.fold_in(epoch_key, i), self.config.minibatches)
                 for i, bucket_rows in enumerate(rows)
             ]
-            return jax.lax.scan(functools.partial(self._gradient_step, state), carried, shuffled)
+            return jax.lax.scan(functools.partial(self._gradient_step, state, unravel), carried, shuffled)
 
-        carried = (state.params, state.optimiser, state.updates, state.skipped, state.skipped_in_a_row)
+        carried = (flat, state.optimiser, state.updates, state.skipped, state.skipped_in_a_row)
         carried, parts = jax.lax.scan(epoch, carried, jax.random.split(key, self.config.epochs))
-        params, optimiser, updates, skipped, in_a_row = carried
+        flat, optimiser, updates, skipped, in_a_row = carried
         state = dataclasses.replace(
-            state, params=params, optimiser=optimiser, updates=updates, skipped=skipped, skipped_in_a_row=in_a_row
+            state,
+            params=unravel(flat),
+            optimiser=optimiser,
+            updates=updates,
+            skipped=skipped,
+            skipped_in_a_row=in_a_row,
         )
         return state, {name: jnp.mean(values) for name, values in parts.items()}
 
     def _gradient_step(
-        self, state: TrainState, carried: Any, minibatch: list[Rows]
+        self, state: TrainState, unravel: Callable[[jax.Array], Any], carried: Any, minibatch: list[Rows]
     ) -> tuple[Any, dict[str, jax.Array]]:
-        params, optimiser, updates, skipped, in_a_row = carried
-        (loss, parts), gradient = jax.value_and_grad(self._loss, has_aux=True)(params, state, minibatch)
-        gradient = self._critic_only(gradient, state.iteration < self.critic_warmup)
-        finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradient))
+        flat, optimiser, updates, skipped, in_a_row = carried
+
+        def loss_of(flat: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+            return self._loss(unravel(flat), state, minibatch)
+
+        (loss, parts), gradient = jax.value_and_grad(loss_of, has_aux=True)(flat)
+        if self.critic_warmup:
+            warming_up = state.iteration < self.critic_warmup
+            gradient = jnp.where(warming_up, gradient * _of_the_value(state.params), gradient)
+        norm = jnp.linalg.norm(gradient)
+        finite = jnp.isfinite(loss) & jnp.isfinite(norm)
         with jax.numpy_dtype_promotion("standard"):  # optax raises a float to an integer count
-            step, new_optimiser = self.optimiser.update(gradient, optimiser, params)
-        step = jax.tree.map(lambda x: state.step_scale * x, step)
-        new_params = optax.apply_updates(params, step)
-        params, optimiser = jax.tree.map(
-            lambda new, old: jnp.where(finite, new, old), (new_params, new_optimiser), (params, optimiser)
+            step, new_optimiser = self.optimiser.update(gradient, optimiser, flat)
+        flat, optimiser = jax.tree.map(
+            lambda new, old: jnp.where(finite, new, old),
+            (flat + state.step_scale * step, new_optimiser),
+            (flat, optimiser),
         )
         skipped += jnp.where(finite, 0, 1)
         in_a_row = jnp.where(finite, 0, in_a_row + 1)
-        parts = {"loss": loss, "gradient_norm": optax.tree.norm(gradient), **parts}
-        return (params, optimiser, updates + jnp.where(finite, 1, 0), skipped, in_a_row), parts
+        parts = {"loss": loss, "gradient_norm": norm, **parts}
+        return (flat, optimiser, updates + jnp.where(finite, 1, 0), skipped, in_a_row), parts
 
     def _begun_in_earnest(self, state: TrainState) -> Any:
         """The optimiser's state; as the critic's warm-up ends, Adam's moments start afresh.
@@ -379,20 +401,9 @@ class Learner:
         if not self.critic_warmup:
             return state.optimiser
         clip, (moments, schedule) = state.optimiser
-        _, (fresh, _) = self.optimiser.init(state.params)
+        _, (fresh, _) = self.optimiser.init(ravel_pytree(state.params)[0])
         over = state.iteration == self.critic_warmup
         return clip, (jax.tree.map(lambda new, old: jnp.where(over, new, old), fresh, moments), schedule)
-
-    def _critic_only(self, gradient: Any, warming_up: jax.Array) -> Any:
-        """While warming up, the gradient of the value alone (of the network's parts whose names begin so)."""
-        if not self.critic_warmup:
-            return gradient
-
-        def keep(path: Any, leaf: jax.Array) -> jax.Array:
-            own = str(getattr(path[0], "key", path[0])).startswith("value")
-            return leaf if own else jnp.where(warming_up, jnp.zeros_like(leaf), leaf)
-
-        return jax.tree_util.tree_map_with_path(keep, gradient)
 
     def _loss(self, params: Any, state: TrainState, minibatch: list[Rows]) -> tuple[jax.Array, dict[str, jax.Array]]:
         outputs = [
@@ -420,6 +431,15 @@ class Learner:
             figures[f"{lane.name}/failed"] = step.terminated.astype(jnp.float32).mean()
             figures[f"{lane.name}/diverged"] = step.diverged.astype(jnp.int32).sum()
         return figures
+
+
+def _of_the_value(params: Any) -> jax.Array:
+    """1 for each number (P,) of the parameters that is the value's own (their names begin so), else 0."""
+
+    def own(path: Any, leaf: jax.Array) -> jax.Array:
+        return jnp.full_like(leaf, str(getattr(path[0], "key", path[0])).startswith("value"))
+
+    return ravel_pytree(jax.tree_util.tree_map_with_path(own, params))[0]
 
 
 def _mixing(bucket: Bucket, correlation: float) -> jax.Array | None:

@@ -42,7 +42,7 @@ class Ended:
 def train(
     run: Run,
     learner: Learner,
-    state: TrainState,
+    begin: Callable[[], TrainState],
     policy_config: dict[str, Any],
     *,
     save_every_s: float = SAVE_EVERY_S,
@@ -54,7 +54,7 @@ def train(
     Args:
         run: where metrics and checkpoints go.
         learner: what to iterate.
-        state: where to start; its own counter says how much is done.
+        begin: gives the state to start from; its own counter says how much is done.
         policy_config: the checkpoint's config (see `arnold.saved_policy`).
         save_every_s: seconds between checkpoints; one is always written at the end.
         label: for the progress line.
@@ -64,16 +64,15 @@ def train(
         UserError: after too many non-finite updates in a row, naming the dump; or where the disk is full.
     """
     begun = saved = time.monotonic()
-    first = done = int(state.iteration)
     dumps = 0
     with (
         _stop_signals() as stop,
-        Progress(
-            learner.iterations * learner.steps_per_iteration, label=label, start=done * learner.steps_per_iteration
-        ) as progress,
+        Progress(learner.iterations * learner.steps_per_iteration, label=label) as progress,
     ):
-        if done < learner.iterations:
-            progress.note("compiling the training iteration ...")
+        progress.note("preparing the training iteration ...")
+        state = begin()
+        first = done = int(state.iteration)
+        progress.restart_rate(done * learner.steps_per_iteration)
         while done < learner.iterations and not stop.asked:
             before = state
             state, device_metrics = learner.train_iteration(state)
@@ -108,8 +107,8 @@ def save(run: Run, learner: Learner, state: TrainState, policy_config: dict[str,
     return run.save(step, policy, {**policy_config, "environment_steps": step}, state)
 
 
-def resume(run: Run, learner: Learner, like: TrainState) -> TrainState:
-    """The state of the run's newest good checkpoint; ``like`` (a fresh state) gives its structure.
+def resume(run: Run, learner: Learner) -> TrainState:
+    """The state of the run's newest good checkpoint.
 
     Raises:
         UserError: where there is no checkpoint, or it is of another recipe.
@@ -117,7 +116,7 @@ def resume(run: Run, learner: Learner, like: TrainState) -> TrainState:
     latest = run.latest()
     if latest is None:
         raise UserError(f"run {str(run.path)!r} has no checkpoint to resume from; start it again without --resume")
-    return load_learner(latest, like)
+    return load_learner(latest, learner.blank_state())
 
 
 class _Stop:

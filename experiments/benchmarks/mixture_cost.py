@@ -95,7 +95,7 @@ class _Compiled:
         experts: dict[str, Expert] = {goal.name: untrained_expert(tables[goal.name]) for goal in mixture.tasks}
         learner = Learner(policy, mixture, recipe.learner, SCHEDULE_ITERATIONS, experts, backend, threads)
         self.environments = sum(shares.values())
-        self._state = learner.initial_state(jax.random.key(0))
+        self._state = learner.blank_state()
         begun = time.perf_counter()
         compiled = learner.compiled(self._state)
         self.compile_s = time.perf_counter() - begun
