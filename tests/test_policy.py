@@ -300,7 +300,8 @@ def test_ablated_vocabularies_share_what_they_say_they_share(granularity):
         ids[vocabulary] = [{int(i) for i in np.asarray(b.action_words).ravel() if i} for b in bound]
         widths = {b.action_words.shape[-1] for b in bound}
         assert widths == ({1} if vocabulary == "atomic" else {4})
-        output = policy.apply(policy.init(jax.random.key(0)), policy.init_statistics(), bound[0], _values(1, 1, 2))
+        params, statistics = policy.init(jax.random.key(0)), policy.init_statistics()
+        output = jax.jit(policy.apply)(params, statistics, bound[0], _values(1, 1, 2))
         assert np.all(np.isfinite(output.mean))
     assert ids["shared"][0] < ids["shared"][1]
     assert len(ids["atomic"][0]) == 3
@@ -317,7 +318,8 @@ def test_without_normalisation_the_statistics_are_not_read():
     policy = TransformerActorCritic.for_tasks(_config("scalar", "full", normalise_observations=False), [LEFT])
     params, ids, values = policy.init(jax.random.key(0)), policy.bind([LEFT]), _values(1, 1, 4)
     seen = normaliser.update(policy.init_statistics(), ids.signature_ids, 5.0 * values + 3.0)
-    plain, after = (policy.apply(params, s, ids, values) for s in (policy.init_statistics(), seen))
+    apply = jax.jit(policy.apply)
+    plain, after = (apply(params, s, ids, values) for s in (policy.init_statistics(), seen))
     np.testing.assert_array_equal(plain.mean, after.mean)
 
 
@@ -342,7 +344,7 @@ def test_what_the_value_learns_moves_what_the_policy_reads_only_where_it_is_not_
     def judged(params) -> jax.Array:
         return jnp.square(policy.apply(params, policy.init_statistics(), ids, _values(1, 1, 4)).value - 1.0).sum()
 
-    moved = {name for name, part in jax.grad(judged)(params).items() if optax.tree.norm(part) > 0.0}
+    moved = {name for name, part in jax.jit(jax.grad(judged))(params).items() if optax.tree.norm(part) > 0.0}
     assert {"value_decoder", "value_head"} <= moved
     assert ({"tokeniser", "encoder"} <= moved) is not detached
     assert not {"tokeniser", "encoder", "reader", "action_decoder"} & moved or not detached

@@ -59,6 +59,7 @@ class MjxPhysics:
         self._fields: dict[str, jax.Array] = {}
         if body.changes:
             self._make_pool(fitted, variants)
+        self._evaluate = jax.jit(self._evaluated)  # traced once, for steps and for new episodes
 
     def initial(
         self, qpos: jax.Array, qvel: jax.Array, act: jax.Array, changes: jax.Array | None = None
@@ -102,7 +103,7 @@ class MjxPhysics:
             evaluated = self._evaluate(self._data(state, state.excitation), state).sensordata
         return dataclasses.replace(state, sensordata=jnp.where(needed, evaluated, state.sensordata))
 
-    def _evaluate(self, data: mjx.Data, state: PhysicsState) -> mjx.Data:
+    def _evaluated(self, data: mjx.Data, state: PhysicsState) -> mjx.Data:
         evaluating = self._of_episode(self._evaluating, state)
         # MJX's own forward leaves out the sensors of forces where nothing is constrained (mujoco 3.17, `mjx.forward`).
         return mjx.sensor_acc(evaluating, mjx.forward(evaluating, data))
