@@ -93,17 +93,11 @@ DISTILLATIONS: dict[str, DistillRecipe] = {
         start_from="arnold-nine",
         learner=dataclasses.replace(DISTILLATION_LEARNER, learning_rate=1e-3, epochs=2),
     ),
-    # On from there, with more of what it lagged in; then with a better expert of the pen.
-    "seventeen_second": DistillRecipe(
+    # On from there, with more of what it lagged in.
+    "seventeen": DistillRecipe(
         mixture=tuple((_SEVENTEEN | _LAGGING).items()),
         steps=500_000,
         start_from="runs/seventeen_first",
-        learner=dataclasses.replace(DISTILLATION_LEARNER, learning_rate=7e-4, epochs=2),
-    ),
-    "seventeen": DistillRecipe(
-        mixture=tuple((_SEVENTEEN | _LAGGING | {"pen_reorient": 96}).items()),
-        steps=300_000,
-        start_from="runs/seventeen_second",
         learner=dataclasses.replace(DISTILLATION_LEARNER, learning_rate=7e-4, epochs=2),
     ),
 }
