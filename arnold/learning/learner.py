@@ -23,6 +23,7 @@ from arnold.errors import UserError, did_you_mean
 from arnold.experts import Expert
 from arnold.learning.advantages import generalised_advantages, values_after
 from arnold.learning.config import LearnerConfig, regime
+from arnold.learning.figures import figures
 from arnold.learning.losses import Rows, mixed_loss
 from arnold.learning.minibatches import minibatches
 from arnold.learning.mixture import Bucket, Lane, Mixture, make_buckets, make_lanes
@@ -221,7 +222,7 @@ class Learner:
             still = state.iteration < self.critic_warmup
             adapted = self._adapted(state.step_scale, parts["kl"])
             state = dataclasses.replace(state, step_scale=jnp.where(still, state.step_scale, adapted))
-        metrics = {**parts, **self._metrics(transitions)}
+        metrics = {**parts, **figures(self.lanes, transitions)}
         metrics["skipped"] = state.skipped
         scheduled = jnp.asarray(self.schedule(state.updates.astype(jnp.float32)), jnp.float32)
         metrics["learning_rate"] = state.step_scale * scheduled
@@ -376,8 +377,8 @@ class Learner:
 
         (loss, parts), gradient = jax.value_and_grad(loss_of, has_aux=True)(flat)
         if self.critic_warmup:
-            warming_up = state.iteration < self.critic_warmup
-            gradient = jnp.where(warming_up, gradient * _of_the_value(state.params), gradient)
+            stands_still = (state.iteration < self.critic_warmup) & ~_of_the_value(state.params)
+            gradient = jnp.where(stands_still, 0.0, gradient)
         norm = jnp.linalg.norm(gradient)
         finite = jnp.isfinite(loss) & jnp.isfinite(norm)
         with jax.numpy_dtype_promotion("standard"):  # optax raises a float to an integer count
@@ -412,32 +413,12 @@ class Learner:
         ]
         return mixed_loss(outputs, minibatch, self.weights, self.config.clip, self._mixings)
 
-    # ---- figures ----------------------------------------------------------------------------------------------------
-
-    def _metrics(self, transitions: dict[str, Transition]) -> dict[str, jax.Array]:
-        figures = {}
-        for lane in self.lanes:
-            step = transitions[lane.name]
-            horizon = lane.environment.task.horizon
-            # Episodes that began staggered run out of time early; only those that had their whole horizon count.
-            whole = step.terminated | (step.truncated & (step.tally_steps >= horizon))
-            done = whole.astype(jnp.float32)
-            ended = jnp.maximum(done.sum(), 1.0)
-            solved = (step.tally_solved.astype(jnp.float32) * done).sum() / (ended * horizon)
-            figures[f"{lane.name}/solved"] = step.solved.astype(jnp.float32).mean()
-            figures[f"{lane.name}/reward"] = step.reward.mean()
-            figures[f"{lane.name}/episode_solved"] = jnp.where(done.sum() > 0, solved, jnp.nan)
-            figures[f"{lane.name}/episode_steps"] = (step.tally_steps.astype(jnp.float32) * done).sum() / ended
-            figures[f"{lane.name}/failed"] = step.terminated.astype(jnp.float32).mean()
-            figures[f"{lane.name}/diverged"] = step.diverged.astype(jnp.int32).sum()
-        return figures
-
 
 def _of_the_value(params: Any) -> jax.Array:
-    """1 for each number (P,) of the parameters that is the value's own (their names begin so), else 0."""
+    """Which numbers (P,) of the parameters are the value's own: their names begin so."""
 
     def own(path: Any, leaf: jax.Array) -> jax.Array:
-        return jnp.full_like(leaf, str(getattr(path[0], "key", path[0])).startswith("value"))
+        return jnp.full(leaf.shape, str(getattr(path[0], "key", path[0])).startswith("value"))
 
     return ravel_pytree(jax.tree_util.tree_map_with_path(own, params))[0]
 

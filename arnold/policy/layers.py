@@ -6,7 +6,7 @@ PyTorch's ``TransformerEncoderLayer`` and ``TransformerDecoderLayer`` with ``nor
 
 A stack holds its layers' parameters with a leading layer axis and scans over it: one layer is compiled, not six, and
 XLA cannot fuse the additions of all residual blocks into one slow loop, which is what it does on a CPU with unrolled
-layers.
+layers. A stack of one layer is applied as it is.
 
 Axis letters: R rows, Q queries, K tokens, D width, F width of the feed-forward block.
 """
@@ -168,7 +168,7 @@ def _stacked(build: Callable[[nnx.Rngs], LayerT], layers: int, rngs: nnx.Rngs) -
 
 
 def _through(layers: Any, apply: Callable[[Any, jax.Array], jax.Array], x: jax.Array) -> jax.Array:
-    """x after every layer of a stack; between the passes only what :func:`keep` names is stored.
+    """x after every layer of a stack; of several, between the passes, only what :func:`keep` names is stored.
 
     Args:
         layers: the layers' parameters with a leading layer axis.
