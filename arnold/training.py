@@ -21,6 +21,7 @@ from arnold.learning.mixture import Mixture
 from arnold.metric_sinks import require_sinks
 from arnold.policy import normaliser
 from arnold.policy.generalist import TransformerActorCritic
+from arnold.policy.inherit import inherit
 from arnold.policy.mlp import MlpActorCritic
 from arnold.policy.posture import PostureActorCritic
 from arnold.policy.subspace import Subspace, confined, unconfined
@@ -192,7 +193,7 @@ def _prepare_expert(recipe: ExpertRecipe, backend: str, threads: int | None) -> 
     begin: dict[str, Any] = {}
     about = _about(recipe)
     if recipe.start_from:
-        begin, about["earlier"] = _begun_from(recipe, policy)
+        begin, about["earlier"] = _begun_from(recipe, policy, environment)
     elif isinstance(policy, PostureActorCritic):
         begin = {"params": {**policy.init(key), policy.key: reflexes(environment, policy)}}
     return Prepared(learner, (goal,), lambda: learner.initial_state(key, **begin), about)
@@ -214,25 +215,28 @@ def _expert_policy(recipe: ExpertRecipe, environment: Environment) -> MlpActorCr
 
 
 def _begun_from(
-    recipe: ExpertRecipe, policy: MlpActorCritic | PostureActorCritic
+    recipe: ExpertRecipe, policy: MlpActorCritic | PostureActorCritic, environment: Environment
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The parameters and statistics of the policy that an expert's training begins from, and the trainings before."""
     start = saved_policy.load(recipe.start_from)
     _require_free(start, recipe.start_from)
+    refused = f"an expert for {recipe.task!r} cannot start from {recipe.start_from!r}: "
+    if type(start.policy) is not type(policy):
+        raise UserError(f"{refused}it is another kind of policy; start from an expert with the same --set command")
     template = jax.tree.map(lambda x: (x.shape, x.dtype), policy.init(jax.random.key(0)))
-    if type(start.policy) is not type(policy) or template != jax.tree.map(lambda x: (x.shape, x.dtype), start.params):
-        raise UserError(
-            f"an expert for {recipe.task!r} cannot start from {recipe.start_from!r}: its network has other sizes; "
-            "start from an expert of the same body and the same kind of task, with the same --set command and network"
-        )
-    if start.policy.action_table.signatures != policy.action_table.signatures:
-        raise UserError(
-            f"an expert for {recipe.task!r} cannot start from {recipe.start_from!r}: it drives other muscles, "
-            "or the same in another order; start from an expert of the same body"
-        )
-    # the same signatures keep their statistics, or the weights would read other numbers than they were trained on
-    statistics = normaliser.remap(start.statistics, start.policy.signatures, policy.signatures)
-    return {"params": start.params, "statistics": statistics}, stages(start)
+    fits = template == jax.tree.map(lambda x: (x.shape, x.dtype), start.params)
+    if fits and start.policy.action_table.signatures == policy.action_table.signatures:
+        # the same signatures keep their statistics, or the weights would read other numbers than they were trained on
+        statistics = normaliser.remap(start.statistics, start.policy.signatures, policy.signatures)
+        return {"params": start.params, "statistics": statistics}, stages(start)
+    theirs, ours = (p.network if isinstance(p, PostureActorCritic) else p for p in (start.policy, policy))
+    try:
+        params, statistics = inherit(theirs, start.params, start.statistics, ours, jax.random.key(recipe.seed))
+    except UserError as error:
+        raise UserError(f"{refused}{error}") from None
+    if isinstance(policy, PostureActorCritic):
+        params = {**params, policy.key: reflexes(environment, policy)}
+    return {"params": params, "statistics": statistics}, stages(start)
 
 
 def stages(saved: SavedPolicy) -> list[dict[str, Any]]:

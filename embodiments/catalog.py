@@ -35,6 +35,7 @@ LEGS = Embodiment(
 SHIPPED = (
     *(ELBOW, FINGER, HAND, HAND_PEN, HAND_DIE, HAND_BAODING, ARM, ARM_OBJECT, LEGS, KINESIS_LEGS, KINESIS_LEGS_FINE),
     *(musclemimic.BIMANUAL, musclemimic.BIMANUAL_NOFINGERS, musclemimic.FULLBODY, musclemimic.FULLBODY_NOFINGERS),
+    musclemimic.FULLBODY_NOFINGERS_COARSE,
 )
 _CATALOG: dict[str, Embodiment] = {body.name: body for body in SHIPPED}
 

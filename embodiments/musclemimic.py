@@ -32,6 +32,7 @@ from arnold.embodiments.embodiment import Embodiment
 from arnold.embodiments.sources import package_folder, spec_from_file
 
 TIMESTEP, FRAME_SKIP = 0.002, 5  # s, and physics steps to a control step
+COARSE_TIMESTEP, COARSE_FRAME_SKIP = 0.005, 6
 MIMIC_SITE_SIZE = (0.075, 0.05, 0.025)  # m, half edges of a box; sites are only looked at
 
 
@@ -86,6 +87,13 @@ def fullbody_nofingers_spec() -> mujoco.MjSpec:
     return _without_fingers(fullbody_spec())
 
 
+def fullbody_nofingers_coarse_spec() -> mujoco.MjSpec:
+    """The same in physics steps of 5 ms."""
+    spec = fullbody_nofingers_spec()
+    spec.option.timestep = COARSE_TIMESTEP
+    return spec
+
+
 def _made(path: str, sites: dict[str, str]) -> mujoco.MjSpec:
     """A model of the package, by its path there, with mimic sites and the house's options."""
     spec = spec_from_file(package_folder("musclemimic_models") / "model" / path)
@@ -137,9 +145,11 @@ def as_released_in_1_0_5(spec: mujoco.MjSpec) -> mujoco.MjSpec:
     return spec
 
 
-def _embodiment(name: str, build: Callable[[], mujoco.MjSpec], summary: str) -> Embodiment:
+def _embodiment(
+    name: str, build: Callable[[], mujoco.MjSpec], summary: str, frame_skip: int = FRAME_SKIP
+) -> Embodiment:
     # Only muscles of the right arm say no side in these files; joints of the spine have none whatever is said here.
-    return Embodiment(f"musclemimic_{name}", build, frame_skip=FRAME_SKIP, side="right", summary=summary)
+    return Embodiment(f"musclemimic_{name}", build, frame_skip=frame_skip, side="right", summary=summary)
 
 
 BIMANUAL = _embodiment("bimanual", bimanual_spec, "MuscleMimic's two arms: 76 joints, 126 muscles; 100 Hz")
@@ -149,4 +159,10 @@ BIMANUAL_NOFINGERS = _embodiment(
 FULLBODY = _embodiment("fullbody", fullbody_spec, "MuscleMimic's whole body: 122 joints, 416 muscles; 100 Hz")
 FULLBODY_NOFINGERS = _embodiment(
     "fullbody_nofingers", fullbody_nofingers_spec, "the same with stiff fingers: 82 joints, 354 muscles"
+)
+FULLBODY_NOFINGERS_COARSE = _embodiment(
+    "fullbody_nofingers_coarse",
+    fullbody_nofingers_coarse_spec,
+    "the same with stiff fingers: 200 Hz, control at 33 Hz",
+    COARSE_FRAME_SKIP,
 )

@@ -284,23 +284,9 @@ EXPERTS: dict[str, ExpertRecipe] = {
     "imitate_walking": _postures(
         "imitate_walking", 6_500_000, (-1.0, -2.0), (1.5e-4, 3e-5), "imitate_walking_first", network=_LEGS
     ),
-    # What ships is of three parts, 1.08 M steps in all: the first 0.46 M on MuscleMimic's own terms, until 0.71 M with
-    # steps of 0.02 nats. At 100 Hz a second is three times as many steps as the legs', so less is discounted.
-    "imitate_fullbody": ExpertRecipe(
-        "imitate_fullbody",
-        steps=2_000_000,
-        environments=96,
-        command="posture",
-        network=_WHOLE,
-        clips=("walk",),
-        learner=dataclasses.replace(
-            posture_learner((-1.0, -1.8), (1.5e-4, 5e-5)),
-            rollout_steps=64,
-            discount=0.99,
-            gae_lambda=0.98,
-            noise_correlation=0.8,
-            target_kl=0.05,
-        ),
+    # Begins as the legs' walker, which it inherits by words.
+    "imitate_fullbody": _postures(
+        "imitate_fullbody", 2_000_000, (-1.2, -2.0), (1.5e-4, 3e-5), "imitate_walking", network=_WHOLE
     ),
     "walk_practice": _lesson("walk_practice", 600_000, (-0.7, -1.8), (3e-4, 8e-5)),
     "walk_to_point": _lesson("walk_to_point", 102_400, (-1.8, -2.4), (1e-4, 1e-5), "walk_practice"),

@@ -262,21 +262,21 @@ IMITATE_REACHING = Imitate(
 )
 IMITATE_FULLBODY = Imitate(
     name="imitate_fullbody",
-    body="musclemimic_fullbody_nofingers",
+    body="musclemimic_fullbody_nofingers_coarse",
     clips=("walk", "walk_slow"),
     tracked=tuple(FULLBODY_SITES.values()),
     root="root",
-    forward=(0.0, -1.0, 0.0),
+    up=(0.0, 1.0, 0.0),  # OpenSim's pelvis: x forward, y up
     feet=(
         ("r_foot_touch", "right", "foot"),
         ("r_toes_touch", "right", "toes"),
         ("l_foot_touch", "left", "foot"),
         ("l_toes_touch", "left", "toes"),
     ),
-    lookahead=(1, 10, 30),
+    lookahead=(1, 3, 9),
     weights=tuple((term, weight) for term, weight, _ in _WALKING_TERMS),
     sharpness=tuple((term, sharpness) for term, _, sharpness in _WALKING_TERMS),
-    horizon=500,
+    horizon=150,
     relative_within=0.3,
     root_within=0.5,
     summary="follow walking clips with the whole body's 354 muscles (MuscleMimic)",

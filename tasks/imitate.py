@@ -69,7 +69,8 @@ class Imitate(Task):
         held_out: names of clips and of subjects that no episode is drawn from; evaluation has them.
         tracked: MJCF bodies, the first of which is the body's main one.
         root: the MJCF body that a free joint of its name moves; empty for a body that is fixed.
-        forward: where the root faces, in its own frame.
+        forward: where the first tracked body faces, in its own frame.
+        up: what points up there while it stands.
         lookahead: control steps from the present one to each of the frames that are seen.
         feet: (site, side, part) of touch.
         sharpness: (term, k).
@@ -86,6 +87,7 @@ class Imitate(Task):
     tracked: tuple[str, ...] = ()
     root: str = ""
     forward: tuple[float, float, float] = (1.0, 0.0, 0.0)
+    up: tuple[float, float, float] = (0.0, 0.0, 1.0)
     lookahead: tuple[int, ...] = (1, 3, 6, 12)
     feet: tuple[tuple[str, str, str], ...] = ()
     sharpness: tuple[tuple[str, float], ...] = KINESIS_SHARPNESS
@@ -310,7 +312,7 @@ class Imitate(Task):
 
     def _tilt(self, signals: Signals) -> jax.Array:
         """The rotation vector (3,) rad from the world's vertical to the main body's; 0 where it is fixed."""
-        return tilt(signals.frame(self.tracked[0]).quaternion) if self.root else jnp.zeros(3, jnp.float32)
+        return tilt(signals.frame(self.tracked[0]).quaternion, self.up) if self.root else jnp.zeros(3, jnp.float32)
 
     def _seen(self, signals: Signals, vector: jax.Array) -> jax.Array:
         """A vector (3,) of the world in the frame that has x where the body faces, and z up."""

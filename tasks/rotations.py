@@ -57,10 +57,14 @@ def heading(turn: Rotation, forward: jax.Array) -> Rotation:
     return about_vertical(jnp.arctan2(ahead[1], ahead[0]))
 
 
-def tilt(quaternion: jax.Array) -> jax.Array:
-    """The rotation vector (3,) rad from the world's vertical to that of a body turned by ``quaternion`` (4,)."""
-    up = jnp.array([0.0, 0.0, 1.0])
-    return shortest_turn(up, rotation(quaternion).apply(up))
+def tilt(quaternion: jax.Array, up: tuple[float, ...] = (0.0, 0.0, 1.0)) -> jax.Array:
+    """The rotation vector (3,) rad from the world's vertical to that of a body turned by ``quaternion`` (4,).
+
+    Args:
+        quaternion: of the body.
+        up: what points up in the body's own frame while it stands.
+    """
+    return shortest_turn(jnp.array([0.0, 0.0, 1.0]), rotation(quaternion).apply(jnp.array(up, jnp.float32)))
 
 
 @functools.partial(jax.jit, static_argnames="forward")  # an imitation task says it a hundred times: traced once

@@ -15,9 +15,11 @@ import pytest
 from test_clips import elbow_clip
 
 from arnold.embodiments import embodiment
+from arnold.embodiments.physics import make_physics
 from arnold.errors import UserError
 from arnold.motion import Clip, velocities
 from arnold.tasks import Environment, check_task
+from arnold.tasks import task as registered
 from arnold.tasks.catalog import KINESIS_TRACKED
 from arnold.tasks.imitate import (
     KINESIS_SHARPNESS,
@@ -107,6 +109,27 @@ def test_errors_are_clip_minus_body_at_each_frame_ahead(tmp_path: Path) -> None:
         assert error == pytest.approx(clip.qpos[20 + ahead, hip] - clip.qpos[20, hip], abs=1e-5)
         forward = by_words[frozenset({"root", "position", "error", "linear", "x", word})]
         assert forward == pytest.approx(1.2 * ahead / 30.0 * math.cos(0.2 * 20 / 30.0), abs=2e-3)  # seen by heading
+
+
+@pytest.mark.parametrize("name", ["imitate_walking", "imitate_fullbody"])
+def test_what_a_body_that_stands_sees_lies_ahead_and_to_its_left(name: str) -> None:
+    task = registered(name)
+    body = task.compile()
+    qpos = np.tile(body.model.qpos0, (2, 1))
+    turn = np.zeros(4)
+    mujoco.mju_mulQuat(turn, np.array([np.cos(0.6), 0.0, 0.0, np.sin(0.6)]), qpos[1, 3:7])
+    qpos[1, 3:7] = turn  # the second faces another way
+    physics = make_physics(body, threads=1)
+    at_rest = (jnp.zeros(body.model.nv), jnp.zeros(body.model.na), jnp.zeros(0))
+    for pose in qpos:
+        begun = physics.initial(jnp.asarray(pose, jnp.float32), *at_rest)
+        signals = body.signals(physics.forward(begun, jnp.asarray(True)))
+        places = {part: signals.frame(part).position for part in task.tracked}
+        ahead = task._seen(signals, places["toes_l"] - places["talus_l"])
+        left = task._seen(signals, places["talus_l"] - places["talus_r"])
+        assert ahead[0] > 0.1 > 0.05 > abs(ahead[1])
+        assert left[1] > 0.1 > 0.03 > abs(left[0])
+        np.testing.assert_allclose(task._tilt(signals), 0.0, atol=0.02)
 
 
 @pytest.mark.parametrize(("off", "expected"), [(0.05, 0.846), (0.10, 0.513), (0.15, 0.223)])

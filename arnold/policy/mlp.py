@@ -7,6 +7,7 @@ keeps the interface of the transformer all the same, so one learner trains both 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -112,12 +113,17 @@ class MlpActorCritic:
         self._build = lambda key: _MlpModule(inputs, muscles, self.config, nnx.Rngs(key))
         self._graph = nnx.split(nnx.eval_shape(self._build, jax.random.key(0)))[0]
 
+    @functools.cached_property
+    def tokens_read(self) -> TokenTable:
+        """The tokens of the observation that are read, in the order of the network's inputs."""
+        return TokenTable(tuple(self.observation_table[place] for place in self._read))
+
     def _reads(self, token: Token) -> bool:
         return not any(set(words.split()) <= set(token.words) for words in self.config.unread)
 
     @property
     def signatures(self) -> tuple[Signature, ...]:
-        """The signatures of the observation tokens, in the order of the network's inputs."""
+        """The signatures of the observation tokens, in the table's order."""
         return tuple(self.observation_table.signatures)
 
     @property
