@@ -63,7 +63,7 @@ class ExpertRecipe:
 
     command: str = "muscles"
     """What the network commands: "muscles", or for imitation tasks "posture", the equilibrium of each joint, which the
-    muscles' stretch reflexes follow (`arnold.policy.posture`)."""
+    muscles' stretch reflexes follow (`arnold.policy.posture`); "posture_by_pose" where moment arms change much."""
 
     seed: int = 1
     """Of parameters, goals, starts and noise."""

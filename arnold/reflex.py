@@ -25,7 +25,8 @@ GAIN = 3.0  # per optimal fibre length
 # Excitation. Less than the least is no better a reflex, and there the sigmoid of the action is so flat that a policy
 # which begins as one finds out of noise what few muscles are for.
 LEAST, MOST = 0.02, 0.92
-POSES = 64  # of the clips, over which moment arms are averaged
+POSES = 64  # of the clips, over which moment arms are averaged; by pose so many per joint
+RIDGE = 0.01  # rad^2, beside the variance of a joint's angle
 
 
 def reflex(environment: Environment) -> ScriptedExpert:
@@ -47,8 +48,13 @@ def reflex(environment: Environment) -> ScriptedExpert:
     return ScriptedExpert(controller)
 
 
-def posture_policy(environment: Environment, config: MlpConfig) -> PostureActorCritic:
+def posture_policy(environment: Environment, config: MlpConfig, by_pose: bool = False) -> PostureActorCritic:
     """A policy that commands the equilibrium of every joint that is free to move, in front of this reflex.
+
+    Args:
+        environment: of an imitation task.
+        config: the network.
+        by_pose: moment arms depend on the posture; for joints that turn as far as a shoulder.
 
     Raises:
         UserError: where the task does not show what each muscle will be.
@@ -57,30 +63,44 @@ def posture_policy(environment: Environment, config: MlpConfig) -> PostureActorC
     muscle_rows(environment.observation_table, environment.action_table, "error")
     joints = TokenTable(body.joint_tokens(quantities.JOINT_TARGET, [name for name, _ in _free_joints(body)]))
     network = MlpActorCritic(environment.observation_table, joints, config)
-    about = {"least": LEAST, "most": MOST, "action_map": body.embodiment.action_map.name}
+    about: dict[str, object] = {"least": LEAST, "most": MOST, "action_map": body.embodiment.action_map.name}
+    if by_pose:
+        about["by_pose"] = True
     return PostureActorCritic(network, environment.action_table, about)
 
 
 def reflexes(environment: Environment, policy: PostureActorCritic) -> dict[str, jax.Array]:
-    """The arrays of a policy's reflexes, ``per_metre`` (M,) and ``arms`` (M, I): moment arms are means over the clips.
+    """The arrays of a policy's reflexes, ``per_metre`` (M,), ``arms`` (M, I), and by pose ``bends`` (I, M, I).
 
-    Where the network is mirrored, so are they: what differs between the sides is the clips' doing.
+    Moment arms are means over the clips; by pose the linear function of the commanded joints' angles that fits them
+    best (ridge regression). Where the network is mirrored, so are they: what differs between the sides is the clips'
+    doing.
     """
     body, per_metre = environment.body, _per_metre(environment)
     qpos = np.asarray(environment.task.reference(body).rows.qpos, np.float64)  # type: ignore[attr-defined]
-    columns = [column for _, column in _free_joints(body)]
+    joints = _free_joints(body)
+    columns = [column for _, column in joints]
+    some = qpos[:: max(1, len(qpos) // (POSES * len(joints) if policy.by_pose else POSES))]
     data, arms = mujoco.MjData(body.model), []
-    for pose in qpos[:: max(1, len(qpos) // POSES)]:
+    for pose in some:
         data.qpos = pose
         mujoco.mj_fwdPosition(body.model, data)
         there = moment_arms(body.model, data) @ independent_velocities(body.model, pose)
         arms.append(there[body.muscle_controls][:, columns])
-    mean = np.mean(arms, axis=0)
+    mean, bends = np.mean(arms, axis=0), np.zeros((len(joints), *arms[0].shape))
+    if policy.by_pose:
+        angles = some[:, [int(body.model.joint(joint).qposadr[0]) for joint, _ in joints]]
+        off = angles - angles.mean(axis=0)
+        curvature = off.T @ off + RIDGE * len(some) * np.eye(len(joints))
+        bends = np.linalg.solve(curvature, off.T @ (np.array(arms) - mean).reshape(len(some), -1)).reshape(bends.shape)
+        mean = mean - np.tensordot(angles.mean(axis=0), bends, axes=1)
     if policy.network.config.mirrored:
-        (joints, sign), (muscles, _) = mirror(policy.network.action_table), mirror(policy.action_table)
-        mean = 0.5 * (mean + mean[muscles][:, joints] * sign)
-    scaled = per_metre[:, None] * mean * UNIT_RAD
-    return {"per_metre": jnp.asarray(per_metre), "arms": jnp.asarray(scaled, jnp.float32)}
+        (there, sign), (muscles, _) = mirror(policy.network.action_table), mirror(policy.action_table)
+        mean = 0.5 * (mean + mean[muscles][:, there] * sign)
+        bends = 0.5 * (bends + bends[there][:, muscles][:, :, there] * sign[:, None, None] * sign)
+    scale = per_metre[:, None] * UNIT_RAD
+    arrays = {"per_metre": per_metre, "arms": scale * mean, **({"bends": scale * bends} if policy.by_pose else {})}
+    return {name: jnp.asarray(array, jnp.float32) for name, array in arrays.items()}
 
 
 def _free_joints(body: Body) -> list[tuple[str, int]]:

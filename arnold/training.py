@@ -34,7 +34,7 @@ from arnold.tasks import Environment, Task, task
 TEACHERS: dict[str, Callable[[Environment], Expert]] = {"reflex": reflex}
 """Controllers that a specialist can begin as, by name."""
 
-COMMANDS = ("muscles", "posture")
+COMMANDS = ("muscles", "posture", "posture_by_pose")
 """What an expert's network can command."""
 
 OnIteration = Callable[[TrainState, dict[str, float]], None]
@@ -203,7 +203,7 @@ def _expert_policy(recipe: ExpertRecipe, environment: Environment) -> MlpActorCr
     """The network of an expert, and what it commands."""
     if recipe.command == "muscles":
         return MlpActorCritic(environment.observation_table, environment.action_table, recipe.network)
-    if recipe.command != "posture":
+    if recipe.command not in COMMANDS:
         raise UserError(f"ExpertRecipe.command is {recipe.command!r}; {did_you_mean(recipe.command, COMMANDS)}")
     for name, given in (("teacher", recipe.teacher), ("muscle_correlation", recipe.learner.muscle_correlation)):
         if given:
@@ -211,7 +211,7 @@ def _expert_policy(recipe: ExpertRecipe, environment: Environment) -> MlpActorCr
                 f"{name} is {given!r}, which is about single muscles; a policy that commands postures is trained "
                 "without: leave it out"
             )
-    return posture_policy(environment, recipe.network)
+    return posture_policy(environment, recipe.network, by_pose=recipe.command == "posture_by_pose")
 
 
 def _begun_from(

@@ -25,7 +25,6 @@ from arnold.policy.presets import preset
 from arnold.recipe import DistillRecipe, ExpertRecipe, FinetuneRecipe, from_json, to_json
 from arnold.tasks import Environment, Task, register_task, registry, task
 from arnold.training import prepare, resume_run, run_recipe
-from arnold.vocab import TokenTable
 
 pytestmark = pytest.mark.train
 

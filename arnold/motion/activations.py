@@ -47,7 +47,7 @@ def static_activations(model: mujoco.MjModel, clip: Clip, feet: tuple[str, ...] 
     activation, missing = np.zeros((clip.frames, model.nu)), np.zeros(clip.frames)
     for frame in range(clip.frames):
         data.qpos, data.qvel, data.qacc = clip.qpos[frame], clip.qvel[frame], acceleration[frame]
-        moments, wanted = _muscles_and_need(model, data)
+        moments, wanted = muscles_and_need(model, data)
         ground = _ground(model, data, points)
         free = independent_velocities(model, data.qpos)
         # rows: independent coordinates; columns: activations, then pushes along the edges of friction pyramids
@@ -71,7 +71,7 @@ def static_activations(model: mujoco.MjModel, clip: Clip, feet: tuple[str, ...] 
     return np.clip(activation, 0.0, 1.0).astype(np.float32), missing
 
 
-def _muscles_and_need(model: mujoco.MjModel, data: mujoco.MjData) -> tuple[np.ndarray, np.ndarray]:
+def muscles_and_need(model: mujoco.MjModel, data: mujoco.MjData) -> tuple[np.ndarray, np.ndarray]:
     """Generalised force (nv, M) of each muscle per activation, and (nv,) what all of them and the ground must give."""
     need = np.zeros(model.nv)
     forces = []

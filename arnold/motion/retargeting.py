@@ -4,7 +4,8 @@ From keypoints: the person's limbs are scaled to the body's (`arnold.motion.scal
 inverse kinematics (mink on `arnold.motion.skeleton`), begun where the last one ended. From joint angles: the angles are
 the body's own (`arnold.motion.angles`). Then the feet are put on the ground (`arnold.motion.ground`), which takes a
 second solution near the first; and the motion is smoothed (a Butterworth low-pass filter of second order, run forwards
-and backwards, so that nothing is delayed) and put exactly onto the body's couplings and limits.
+and backwards, so that nothing is delayed), put exactly onto the body's couplings and limits, and eased where muscles
+could not follow (`arnold.motion.easing`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from arnold.errors import UserError
 from arnold.motion.activations import static_activations
 from arnold.motion.apart import legs_apart
 from arnold.motion.clip import Clip, velocities
+from arnold.motion.easing import eased
 from arnold.motion.ground import belt_velocity, ground_contact, lifted_clear, with_feet_on_the_ground, with_toes_flat
 from arnold.motion.motion import Motion
 from arnold.motion.quality import measure
@@ -93,7 +95,7 @@ def retarget(
     # Toes first: how deep a foot goes depends on them.
     grounded, moved = with_feet_on_the_ground(skeleton, goal, with_toes_flat(skeleton, first), motion.rate)
     qpos = with_toes_flat(skeleton, solve(skeleton, grounded, near=_raised(skeleton, first, moved)))
-    qpos = skeleton.obey(_smoothed(skeleton, qpos, motion.rate, cutoff))
+    qpos = eased(skeleton, skeleton.obey(_smoothed(skeleton, qpos, motion.rate, cutoff)), motion.rate)
     qpos, lift = lifted_clear(skeleton, qpos, motion.rate)
     places = np.full((motion.frames, len(skeleton.keypoints), 3), np.nan)
     for k, name in enumerate(skeleton.keypoints):

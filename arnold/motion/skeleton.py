@@ -94,6 +94,11 @@ class Skeleton:
         moved = {self.full.body(part).id for part in self.map.keypoints.values()}
         return any(self.full.jnt_bodyid[joint] in _above(self.full, b) for b in moved)
 
+    def carries_a_foot(self, joint: int) -> bool:
+        """Whether a joint of `full` moves one of the touch sites."""
+        feet = {int(self.full.site(site).bodyid[0]) for site in self.map.touches}
+        return any(self.full.jnt_bodyid[joint] in _above(self.full, foot) for foot in feet)
+
     def to_bones(self, qpos: np.ndarray) -> np.ndarray:
         """``qpos`` (..., nq) of the body, of the joints that `model` has."""
         return qpos[..., self._own]

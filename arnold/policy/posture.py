@@ -6,7 +6,8 @@ then a length that it would have there, and is excited by the clip's activation 
     u = clip(a' + g (l - l' - (dl/dq) s z) / l0, least, most)
 
 with z the network's action (the I joints that are free to move), s its unit in rad, dl/dq the moment arms, l' and a'
-the length and the activation that the clip has next, l0 the optimal fibre length, g the reflex's gain. It is the
+the length and the activation that the clip has next, l0 the optimal fibre length, g the reflex's gain. Moment arms are
+means over the clips, or, for joints that turn as far as a shoulder, linear in the posture ("by pose"). It is the
 equilibrium-point hypothesis: the brain sets the threshold lengths of stretch reflexes, not forces (Feldman 1986, "Once
 more on the equilibrium-point hypothesis (lambda model) for motor control", J. Mot. Behav. 18, 17-54). z = 0 is the
 controller of :mod:`arnold.reflex`.
@@ -32,7 +33,7 @@ from arnold.policy.actor_critic import PolicyOutput, TaskTables
 from arnold.policy.fronted import Fronted
 from arnold.policy.mlp import MlpActorCritic, MlpTokenIds
 from arnold.policy.normaliser import ObservationStatistics
-from arnold.vocab import TokenTable, Vocabulary
+from arnold.vocab import TokenTable, Vocabulary, quantities
 
 KEY = "posture"
 """Of the reflexes' arrays among the parameters."""
@@ -47,14 +48,14 @@ class Reflexes:
     """What commanded postures become, in a bucket of one task."""
 
     resting: jax.Array  # (1, B, M) excitation under a command of 0, not yet clipped
-    arms: jax.Array  # (M, I) how much less of it each command asks for
+    arms: jax.Array  # (M, I), by pose (1, B, M, I): how much less of it each command asks for
     least: float = dataclasses.field(metadata={"static": True})
     most: float = dataclasses.field(metadata={"static": True})
     map_name: str = dataclasses.field(metadata={"static": True})
 
     def __call__(self, postures: jax.Array) -> jax.Array:
         """Actions (1, B, M) of postures (1, B, I)."""
-        excitation = self.resting - jnp.einsum("nbi,mi->nbm", postures, self.arms)
+        excitation = self.resting - jnp.einsum("...i,...mi->...m", postures, self.arms)
         return action_map(self.map_name).inverse(jnp.clip(excitation, self.least, self.most))
 
 
@@ -65,6 +66,7 @@ class PostureTokenIds(NamedTuple):
     error: jax.Array  # (M,) int32 the rows of l' - l
     target: jax.Array  # (M,) int32 the rows of a'
     order: jax.Array  # (M,) int32 each muscle's place in the reflexes' arrays
+    joints: jax.Array  # (I,) int32 the rows of the angles of the joints that are commanded; (0,) where arms are means
 
     @property
     def signature_ids(self) -> jax.Array:
@@ -76,12 +78,13 @@ class PostureActorCritic(Fronted[MlpActorCritic]):
     """A network of joints in front of reflexes of muscles (see ``ActorCritic``).
 
     Its parameters are the network's and ``posture``: excitation per metre of stretch ``per_metre`` (M,) and per command
-    ``arms`` (M, I), which are not trained.
+    ``arms`` (M, I), by pose with what each joint's angle adds to it, ``bends`` (I, M, I) per rad. They are not trained.
 
     Args:
         network: over the task's observation and the joints that are commanded.
         action_table: the M muscles.
-        about: ``least`` and ``most`` excitation, and the name of the body's ``action_map``.
+        about: ``least`` and ``most`` excitation, the name of the body's ``action_map``; ``by_pose`` where moment arms
+            depend on the posture.
     """
 
     key = KEY
@@ -92,10 +95,17 @@ class PostureActorCritic(Fronted[MlpActorCritic]):
         self.observation_table = network.observation_table
         self.vocabulary = Vocabulary.of([network.observation_table, action_table])
 
+    @property
+    def by_pose(self) -> bool:
+        """Whether moment arms depend on the posture."""
+        return bool(self.about.get("by_pose", False))
+
     def init(self, key: jax.Array) -> dict[str, Any]:
         """Fresh parameters of the network, in front of reflexes of no gain; `arnold.reflex.posture_policy` has them."""
         muscles, joints = len(self.action_table), len(self.network.action_table)
         nothing = {"per_metre": jnp.zeros(muscles), "arms": jnp.zeros((muscles, joints))}
+        if self.by_pose:
+            nothing["bends"] = jnp.zeros((joints, muscles, joints))
         return {**self.network.init(key), KEY: nothing}
 
     def bind(self, tasks: Sequence[TaskTables]) -> PostureTokenIds:
@@ -115,7 +125,8 @@ class PostureActorCritic(Fronted[MlpActorCritic]):
             )
         error, target = (muscle_rows(observation, action, said) for said in ("error", "target"))
         order = np.array([place_of[signature] for signature in action.signatures], np.int32)
-        return PostureTokenIds(network, *(jnp.asarray(rows) for rows in (error, target, order)))
+        joints = joint_rows(observation, self.network.action_table) if self.by_pose else np.zeros(0, np.int32)
+        return PostureTokenIds(network, *(jnp.asarray(rows) for rows in (error, target, order, joints)))
 
     def apply(
         self, params: Any, statistics: ObservationStatistics, ids: PostureTokenIds, values: jax.Array
@@ -126,7 +137,10 @@ class PostureActorCritic(Fronted[MlpActorCritic]):
         now = values[..., -1]
         resting = now[..., ids.target] - now[..., ids.error] * reflexes["per_metre"][ids.order][None, None]
         range_ = float(self.about["least"]), float(self.about["most"])
-        sent = Reflexes(resting, reflexes["arms"][ids.order], *range_, self.about["action_map"])
+        arms = reflexes["arms"][ids.order]
+        if self.by_pose:
+            arms = arms[None, None] + jnp.einsum("nbj,jmi->nbmi", now[..., ids.joints], reflexes["bends"][:, ids.order])
+        sent = Reflexes(resting, arms, *range_, self.about["action_map"])
         return output._replace(sent=sent)
 
 
@@ -149,3 +163,20 @@ def muscle_rows(observation: TokenTable, action: TokenTable, said: str) -> np.nd
             "missing); reflexes are for imitation tasks (arnold.tasks.imitate.Imitate)"
         )
     return np.array([place_of[token.entity] for token in action], np.int32)
+
+
+def joint_rows(observation: TokenTable, commanded: TokenTable) -> np.ndarray:
+    """The rows (I,) of an observation that say the angle of each joint that is commanded.
+
+    Raises:
+        UserError: where the task does not show it.
+    """
+    place_of = {(token.entity, token.quantity): place for place, token in enumerate(observation)}
+    sought = [(token.entity, quantities.JOINT_POSITION) for token in commanded]
+    missing = [" ".join(entity) for entity, quantity in sought if (entity, quantity) not in place_of]
+    if missing:
+        raise UserError(
+            f"the task does not show the angle of {missing[0]!r} and {len(missing) - 1} more joints; moment arms by "
+            "pose need it: command 'posture' in place of 'posture_by_pose'"
+        )
+    return np.array([place_of[key] for key in sought], np.int32)

@@ -1,0 +1,77 @@
+"""Motions are eased where damping would hold a body back and its keypoints hardly notice."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+
+from arnold.embodiments import embodiment
+from arnold.motion import Clip, easing, velocities
+from arnold.motion.activations import static_activations
+from arnold.motion.easing import eased
+from arnold.motion.skeleton import Skeleton, skeleton_of
+
+pytestmark = pytest.mark.native
+RATE, FRAMES = 50.0, 60
+
+
+@functools.cache
+def arms() -> Skeleton:
+    return skeleton_of(embodiment("musclemimic_bimanual_nofingers"))
+
+
+def at(skeleton: Skeleton, **joints: np.ndarray | float) -> np.ndarray:
+    """Poses (T, nq) with these angles, rad, and the rest as at rest."""
+    qpos = np.tile(skeleton.full.qpos0, (FRAMES, 1))
+    for name, angle in joints.items():
+        qpos[:, skeleton.full.joint(name).qposadr[0]] = angle
+    return skeleton.obey(qpos)
+
+
+@functools.cache
+def hanging() -> np.ndarray:
+    """An arm that hangs, nearly: the plane of its small elevation turns to and fro at up to 9 rad/s."""
+    time = np.arange(FRAMES) / RATE
+    plane = 0.7 * np.sin(2 * np.pi * 2.0 * time)
+    return at(arms(), elv_angle_r=plane, shoulder_elv_r=0.15, elbow_flex_r=0.4 + 0.2 * time)
+
+
+def missing(qpos: np.ndarray) -> float:
+    """N m that muscles lack for a motion, root of the mean square."""
+    model = arms().full
+    joints = tuple(model.joint(j).name for j in range(model.njnt))
+    clip = Clip("swing", arms().name, RATE, joints, qpos.astype(np.float32), velocities(model, qpos, RATE))
+    return float(np.sqrt(np.mean(np.square(static_activations(model, clip)[1]))))
+
+
+def test_muscles_can_follow_an_eased_motion_and_the_person_is_where_it_was() -> None:
+    before, after = hanging(), eased(arms(), hanging(), RATE)
+    assert missing(before) > 5.0
+    assert missing(after) < 0.1 * missing(before)
+    off = np.linalg.norm(arms().places(after) - arms().places(before), axis=-1)
+    assert np.median(off.max(axis=1)) < 0.03
+    np.testing.assert_allclose(after, arms().obey(after), atol=1e-12)  # within limits, on the couplings
+    plane = arms().full.joint("elv_angle_r").qposadr[0]
+    assert np.ptp(after[:, plane]) < 0.5 * np.ptp(before[:, plane])
+
+
+def test_a_motion_that_asks_for_little_is_left_as_it_is() -> None:
+    slow = at(arms(), elv_angle_r=np.linspace(0.3, 0.35, FRAMES), shoulder_elv_r=1.0)
+    assert eased(arms(), slow, RATE) is slow
+
+
+def test_what_carries_a_foot_is_never_changed() -> None:
+    legs = skeleton_of(embodiment("kinesis_legs"))
+    swing = at(legs, hip_flexion_r=np.sin(20.0 * np.arange(FRAMES) / RATE), subtalar_angle_l=np.arange(FRAMES) % 2)
+    assert eased(legs, swing, RATE) is swing
+
+
+def test_a_long_motion_is_eased_in_parts_that_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = eased(arms(), hanging(), RATE)
+    monkeypatch.setattr(easing, "PIECE", 25)
+    monkeypatch.setattr(easing, "OVERLAP", 20)
+    parts = eased(arms(), hanging(), RATE)
+    np.testing.assert_allclose(arms().places(parts), arms().places(whole), atol=0.01)
+    assert missing(parts) < 0.1 * missing(hanging())
