@@ -80,29 +80,6 @@ def _lesson(
     return _correlated(task, steps, noise, learning_rate=learning_rate, start=start)
 
 
-def _reflexes(task: str, environments: int, rollout_steps: int) -> ExpertRecipe:
-    """A first training of an imitation task: to be the reflex controller."""
-    learner = LearnerConfig(
-        regime="obc",
-        rollout_steps=rollout_steps,
-        minibatches=8,
-        learning_rate=1e-3,
-        log_std=(-2.0, -2.0),
-        value=0.0,
-    )
-    return ExpertRecipe(task, steps=120_000, environments=environments, teacher="reflex", learner=learner)
-
-
-def _imitation(
-    task: str, steps: int, start: str, environments: int, rollout_steps: int, learner: LearnerConfig
-) -> ExpertRecipe:
-    """A training of an imitation task by reward, with noise that muscles share."""
-    learner = dataclasses.replace(
-        learner, rollout_steps=rollout_steps, minibatches=4, final_learning_rate=1e-5, muscle_correlation=0.3
-    )
-    return dataclasses.replace(_stage(task, steps, start, learner), environments=environments)
-
-
 def _postures(
     task: str,
     steps: int,
@@ -111,12 +88,12 @@ def _postures(
     start: str = "",
     *,
     network: MlpConfig,
+    command: str = "posture",
+    noise_correlation: float = 0.5,
 ) -> ExpertRecipe:
     """A training of an imitation task whose network commands postures."""
-    learner = posture_learner(noise, learning_rate)
-    return dataclasses.replace(
-        _stage(task, steps, start, learner), environments=128, command="posture", network=network
-    )
+    learner = dataclasses.replace(posture_learner(noise, learning_rate), noise_correlation=noise_correlation)
+    return dataclasses.replace(_stage(task, steps, start, learner), environments=128, command=command, network=network)
 
 
 def posture_learner(noise: tuple[float, float], learning_rate: tuple[float, float]) -> LearnerConfig:
@@ -137,25 +114,39 @@ def posture_learner(noise: tuple[float, float], learning_rate: tuple[float, floa
 
 
 # What joints tell, muscles tell again, but for their activation; and some joints of the knee follow its angle.
+_MUSCLES = tuple(f"muscle {quantity}" for quantity in ("position", "velocity", "force", "target"))
 _LEGS = MlpConfig(
     mirrored=True,
     unread=(
-        *(f"muscle {quantity}" for quantity in ("position", "velocity", "force", "target")),
+        *_MUSCLES,
         *(f"knee_angle_{part}{n}" for part in ("translation", "beta_translation") for n in (1, 2)),
         *(f"knee_angle_{part}" for part in ("rotation2", "rotation3", "beta_rotation1")),
     ),
 )
 
+# So do a shoulder's girdle and the segments of a spine.
+_SHOULDERS = (
+    *(f"{part}_{turn}" for part in ("sternoclavicular", "unrotscap") for turn in ("r2", "r3")),
+    *(f"{part}_r{n}" for part in ("acromioclavicular", "unrothum") for n in (1, 2, 3)),
+    "shoulder1_r2",
+)
+_ARMS = MlpConfig(mirrored=True, unread=(*_MUSCLES, *_SHOULDERS))
 _WHOLE = dataclasses.replace(
     _LEGS,
     unread=(
         *_LEGS.unread,
         *("Abs_t1", "Abs_t2", "Abs_r3"),
         *(f"L{n}_L{n + 1}_{way}" for n in range(1, 5) for way in ("FE", "LB", "AR")),
-        *(f"{part}_{turn}" for part in ("sternoclavicular", "unrotscap") for turn in ("r2", "r3")),
-        *(f"{part}_r{n}" for part in ("acromioclavicular", "unrothum") for n in (1, 2, 3)),
-        "shoulder1_r2",
+        *_SHOULDERS,
     ),
+)
+
+_FINE_STEPS = dataclasses.replace(
+    posture_learner((-1.8, -2.0), (3e-5, 1e-5)),
+    rollout_steps=64,
+    discount=0.99,
+    gae_lambda=0.98,
+    noise_correlation=0.8,
 )
 
 EXPERTS: dict[str, ExpertRecipe] = {
@@ -263,30 +254,34 @@ EXPERTS: dict[str, ExpertRecipe] = {
     "baoding_harder": _lesson("baoding_harder", 250_000, (-1.6, -2.8), (1.5e-4, 1e-5), "baoding_hard"),
     "object_relocate": _lesson("object_relocate", 800_000, (-0.7, -2.0), (3e-4, 5e-5)),
     "object_relocate_p1": _lesson("object_relocate_p1", 800_000, (-0.7, -2.0), (3e-4, 5e-5)),
-    "imitate_reaching_first": _reflexes("imitate_reaching", 96, 40),
-    "imitate_reaching_second": _imitation(
-        "imitate_reaching",
-        3_500_000,
-        "imitate_reaching_first",
-        96,
-        80,
-        LearnerConfig(discount=0.97, noise_correlation=0.8, log_std=(-1.8, -2.6), learning_rate=5e-5, target_kl=0.02),
+    "imitate_reaching_first": _postures(
+        "imitate_reaching", 900_000, (-1.0, -2.2), (3e-4, 3e-5), network=_ARMS, noise_correlation=0.7
     ),
-    "imitate_reaching": _imitation(
+    "imitate_reaching": _postures(
         "imitate_reaching",
-        1_500_000,
-        "imitate_reaching_second",
-        96,
-        80,
-        LearnerConfig(discount=0.97, noise_correlation=0.8, log_std=(-2.4, -3.2), learning_rate=5e-5, target_kl=0.02),
+        1_400_000,
+        (-1.3, -2.4),
+        (2e-4, 3e-5),
+        "imitate_reaching_first",
+        network=_ARMS,
+        command="posture_by_pose",
+        noise_correlation=0.7,
     ),
     "imitate_walking_first": _postures("imitate_walking", 1_200_000, (-0.95, -1.0), (3e-4, 1.5e-4), network=_LEGS),
     "imitate_walking": _postures(
         "imitate_walking", 6_500_000, (-1.0, -2.0), (1.5e-4, 3e-5), "imitate_walking_first", network=_LEGS
     ),
-    # Begins as the legs' walker, which it inherits by words.
-    "imitate_fullbody": _postures(
-        "imitate_fullbody", 2_000_000, (-1.2, -2.0), (1.5e-4, 3e-5), "imitate_walking", network=_WHOLE
+    # Begins as the legs' walker, by words, in steps of time like its own; the last stage is in those of the body, three
+    # times as many a second, so that less is discounted.
+    "imitate_fullbody_practice": dataclasses.replace(
+        _postures("imitate_fullbody_practice", 600_000, (-1.4, -2.0), (1.5e-4, 3e-5), network=_WHOLE),
+        start_from="imitate_walking",
+    ),
+    "imitate_fullbody": dataclasses.replace(
+        _stage("imitate_fullbody", 100_000, "imitate_fullbody_practice", _FINE_STEPS),
+        environments=96,
+        command="posture",
+        network=_WHOLE,
     ),
     "walk_practice": _lesson("walk_practice", 600_000, (-0.7, -1.8), (3e-4, 8e-5)),
     "walk_to_point": _lesson("walk_to_point", 102_400, (-1.8, -2.4), (1e-4, 1e-5), "walk_practice"),

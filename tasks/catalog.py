@@ -254,15 +254,15 @@ IMITATE_REACHING = Imitate(
     tracked=ARMS_TRACKED,
     lookahead=(1, 5, 10, 20),
     weights=(("relative_position", 1.0), ("joint_position", 0.3), ("velocity", 0.2), ("energy", 0.1)),
-    sharpness=(("relative_position", 1500.0), ("joint_position", 5.0), ("velocity", 2.0), ("energy", 0.05)),
+    sharpness=(("relative_position", 600.0), ("joint_position", 5.0), ("velocity", 2.0), ("energy", 0.05)),
     horizon=200,
-    each_within=0.12,
+    each_within=0.3,
     solved_within=0.05,
     summary="follow reaches of both hands with 64 muscles (MuscleMimic)",
 )
 IMITATE_FULLBODY = Imitate(
     name="imitate_fullbody",
-    body="musclemimic_fullbody_nofingers_coarse",
+    body="musclemimic_fullbody_nofingers",
     clips=("walk", "walk_slow"),
     tracked=tuple(FULLBODY_SITES.values()),
     root="root",
@@ -273,13 +273,22 @@ IMITATE_FULLBODY = Imitate(
         ("l_foot_touch", "left", "foot"),
         ("l_toes_touch", "left", "toes"),
     ),
-    lookahead=(1, 3, 9),
+    lookahead=(3, 9, 27),
     weights=tuple((term, weight) for term, weight, _ in _WALKING_TERMS),
     sharpness=tuple((term, sharpness) for term, _, sharpness in _WALKING_TERMS),
-    horizon=150,
+    horizon=500,
     relative_within=0.3,
     root_within=0.5,
     summary="follow walking clips with the whole body's 354 muscles (MuscleMimic)",
+)
+# The same words in fewer steps of time: what is learned here goes on there as it is.
+IMITATE_FULLBODY_PRACTICE = dataclasses.replace(
+    IMITATE_FULLBODY,
+    name="imitate_fullbody_practice",
+    body="musclemimic_fullbody_nofingers_coarse",
+    lookahead=(1, 3, 9),
+    horizon=150,
+    summary="the same at 33 Hz (a first lesson)",
 )
 # joint: rad (m for translations) of both legs: knees bent a little, soles flat, weight 3 cm ahead of the ankles; what
 # follows the knee is where the model's couplings put it (the reference's first posture is up to 16 degrees off them)
@@ -377,12 +386,13 @@ SHIPPED_TASKS = (
     IMITATE_WALKING,
     IMITATE_REACHING,
     IMITATE_FULLBODY,
+    IMITATE_FULLBODY_PRACTICE,
     *FOLLOWING,
 )
 _NOT_ARNOLDS = (
     *(FINGER_POSE, FINGER_REACH, HAND_POSE),
     *(DIE_REORIENT_P1, DIE_REORIENT_P2, BAODING_HOLD, BAODING_PRACTICE, OBJECT_RELOCATE_P1, WALK_PRACTICE),
-    *(IMITATE_WALKING, IMITATE_REACHING, IMITATE_FULLBODY, *FOLLOWING),
+    *(IMITATE_WALKING, IMITATE_REACHING, IMITATE_FULLBODY, IMITATE_FULLBODY_PRACTICE, *FOLLOWING),
 )
 
 GROUPS: dict[str, tuple[str, ...]] = {

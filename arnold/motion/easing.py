@@ -6,9 +6,10 @@ so that a controller lags behind by half a turn. The trajectory is therefore cho
 
     sum |x(q) - x(q0)|^2 / CLOSE^2  +  sum ((I ddq + d dq) / (SHARE s))^2  +  POSTURE^2 sum |q - q0|^2
 
-over the joints q that follow no other and carry no foot: x the keypoints' places, q0 the motion as it was solved, I and
-d the inertia and the damping about a joint and what follows it, s its muscles' isometric strength in that pose, in the
-direction in which it is less.
+over the arms' joints q that follow no other: x the keypoints' places, q0 the motion as it was solved, I and d the
+inertia and the damping about a joint and what follows it, s its muscles' isometric strength in that pose, in the
+direction in which it is less. What would make a tendon jump from one side of a bone to the other is eased less,
+or not at all.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from threadpoolctl import threadpool_limits
 
 from arnold.embodiments.moments import independent_dofs, independent_velocities
 from arnold.motion.activations import muscles_and_need
+from arnold.motion.quality import THRESHOLDS, tendon_jumps
 from arnold.motion.skeleton import Skeleton
 
 CLOSE = 0.01  # m
-SHARE = 0.2  # of the strength: what weighs as much as CLOSE
+SHARES = (0.2, 0.5)  # of the strength: what weighs as much as CLOSE; the next where tendons would jump
 POSTURE = 0.3  # per rad
 LEAST_STRENGTH = 2.0  # N m
 EASY = 0.1  # of the strength: where damping never takes more, a motion is left as it is
@@ -45,7 +47,7 @@ def eased(skeleton: Skeleton, qpos: np.ndarray, rate: float) -> np.ndarray:
 
     Returns:
         (T, nq) within the body's limits and on its couplings; the same array for a body without muscles, and where
-        damping asks for little.
+        damping asks for little or muscles' tendons would jump.
     """
     model = skeleton.full
     if not model.nu or (model.actuator_dyntype != int(mujoco.mjtDyn.mjDYN_MUSCLE)).any():
@@ -55,7 +57,17 @@ def eased(skeleton: Skeleton, qpos: np.ndarray, rate: float) -> np.ndarray:
     if (np.abs(damping * np.gradient(qpos[:, arms.address], 1.0 / rate, axis=0)) < EASY).all():
         return qpos
     before, after = (inertia * rate**2 + way * damping * rate / 2.0 for way in (-1.0, 1.0))
-    asked = np.stack([before, -2.0 * inertia * rate**2, after]) / SHARE
+    asked = np.stack([before, -2.0 * inertia * rate**2, after])
+    jump = max(THRESHOLDS["tendon jump (relative)"], tendon_jumps(model, qpos, rate)["muscles"])
+    for share in SHARES:
+        easier = _in_pieces(arms, qpos, asked / share)
+        if tendon_jumps(model, easier, rate)["muscles"] <= jump:
+            return easier
+    return qpos
+
+
+def _in_pieces(arms: _Arms, qpos: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """The easiest trajectory near ``qpos`` (T, nq), however long; ``asked`` as for `_solved`."""
     result = qpos
     for first in range(0, len(qpos), PIECE):
         known = min(first, REACH)
@@ -85,11 +97,11 @@ class _Arms:
 
     @classmethod
     def of(cls, skeleton: Skeleton) -> _Arms:
-        """Those of a skeleton: they follow no other and carry no foot."""
+        """Those of a skeleton: of the arms, those that follow no other."""
         model, found = skeleton.full, []
         for column, dof in enumerate(independent_dofs(model)):
             joint = int(model.dof_jntid[dof])
-            if model.joint(joint).name in skeleton.free_joints and not skeleton.carries_a_foot(joint):
+            if model.joint(joint).name in skeleton.free_joints and skeleton.of_an_arm(joint):
                 found.append((column, int(model.jnt_qposadr[joint])))
         columns, address = np.array(found, int).reshape(-1, 2).T
         bodies = np.array([model.body(part).id for part in skeleton.map.keypoints.values()])

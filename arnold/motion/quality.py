@@ -87,7 +87,7 @@ def measure(clip: Clip, body: Embodiment) -> dict[str, Any]:
     limit, at_limit = _limits(clip, skeleton, qpos)
     coupling = _couplings(skeleton, qpos)
     ground = _ground(skeleton, poses)
-    jump = _tendon_jumps(skeleton.full, qpos, clip.rate)
+    jump = tendon_jumps(skeleton.full, qpos, clip.rate)
     every = error[np.isfinite(error)]
     report: dict[str, Any] = {
         "frames": clip.frames,
@@ -240,7 +240,7 @@ def _sliding(clip: Clip, skeleton: Skeleton, qpos: np.ndarray) -> dict[str, floa
     return {"mean": float(every.mean()), "median": float(np.median(every))}
 
 
-def _tendon_jumps(model: mujoco.MjModel, qpos: np.ndarray, rate: float) -> dict[str, Any]:
+def tendon_jumps(model: mujoco.MjModel, qpos: np.ndarray, rate: float) -> dict[str, Any]:
     """The largest relative step of a tendon's length that sticks out of its usual steps, with the tendon's name.
 
     Ligaments are short and count too; ``muscles`` is the largest among tendons that a muscle pulls.

@@ -20,6 +20,7 @@ from arnold.motion.bodies import BodyMap, body_map
 _FREE = int(mujoco.mjtJoint.mjJNT_FREE)
 _SCALAR = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
 _GEOM = mujoco.mjtGeom
+TRUNK = ("pelvis", "spine", "head")
 SCAN = 2001  # places at which a joint's range is tried for what its followers allow
 RANGE_TOLERANCE = 5e-4  # rad or m: by how much the published ranges of followers may be exceeded by their polynomials
 
@@ -94,10 +95,11 @@ class Skeleton:
         moved = {self.full.body(part).id for part in self.map.keypoints.values()}
         return any(self.full.jnt_bodyid[joint] in _above(self.full, b) for b in moved)
 
-    def carries_a_foot(self, joint: int) -> bool:
-        """Whether a joint of `full` moves one of the touch sites."""
-        feet = {int(self.full.site(site).bodyid[0]) for site in self.map.touches}
-        return any(self.full.jnt_bodyid[joint] in _above(self.full, foot) for foot in feet)
+    def of_an_arm(self, joint: int) -> bool:
+        """Whether a joint of `full` carries neither a foot nor the trunk."""
+        parts = [self.full.body(self.map.keypoints[name]).id for name in TRUNK if name in self.map.keypoints]
+        feet = [int(self.full.site(site).bodyid[0]) for site in self.map.touches]
+        return not any(self.full.jnt_bodyid[joint] in _above(self.full, part) for part in (*parts, *feet))
 
     def to_bones(self, qpos: np.ndarray) -> np.ndarray:
         """``qpos`` (..., nq) of the body, of the joints that `model` has."""
