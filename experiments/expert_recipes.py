@@ -254,6 +254,8 @@ EXPERTS: dict[str, ExpertRecipe] = {
     "baoding_harder": _lesson("baoding_harder", 250_000, (-1.6, -2.8), (1.5e-4, 1e-5), "baoding_hard"),
     "object_relocate": _lesson("object_relocate", 800_000, (-0.7, -2.0), (3e-4, 5e-5)),
     "object_relocate_p1": _lesson("object_relocate_p1", 800_000, (-0.7, -2.0), (3e-4, 5e-5)),
+    # What ships followed recordings besides (README.md): 0.87 M steps of the first stage; then 2.7 M in four parts, the
+    # noise raised again at the beginning of each.
     "imitate_reaching_first": _postures(
         "imitate_reaching", 900_000, (-1.0, -2.2), (3e-4, 3e-5), network=_ARMS, noise_correlation=0.7
     ),
@@ -272,9 +274,9 @@ EXPERTS: dict[str, ExpertRecipe] = {
         "imitate_walking", 6_500_000, (-1.0, -2.0), (1.5e-4, 3e-5), "imitate_walking_first", network=_LEGS
     ),
     # Begins as the legs' walker, by words, in steps of time like its own; the last stage is in those of the body, three
-    # times as many a second, so that less is discounted.
+    # times as many a second, so that less is discounted. What ships had the first 0.25 M steps of the practice.
     "imitate_fullbody_practice": dataclasses.replace(
-        _postures("imitate_fullbody_practice", 600_000, (-1.4, -2.0), (1.5e-4, 3e-5), network=_WHOLE),
+        _postures("imitate_fullbody_practice", 2_000_000, (-1.4, -2.0), (1.5e-4, 3e-5), network=_WHOLE),
         start_from="imitate_walking",
     ),
     "imitate_fullbody": dataclasses.replace(

@@ -132,6 +132,15 @@ def test_what_a_body_that_stands_sees_lies_ahead_and_to_its_left(name: str) -> N
         np.testing.assert_allclose(task._tilt(signals), 0.0, atol=0.02)
 
 
+def test_what_is_learned_in_coarse_steps_of_time_is_said_in_the_same_words() -> None:
+    tables = []
+    for name in ("imitate_fullbody_practice", "imitate_fullbody"):
+        task = registered(name)
+        body = task.compile()
+        tables.append((task.observation_table(body).signatures, body.action_table.signatures))
+    assert tables[0] == tables[1]
+
+
 @pytest.mark.parametrize(("off", "expected"), [(0.05, 0.846), (0.10, 0.513), (0.15, 0.223)])
 def test_the_reward_of_position_is_that_of_kinesis(tmp_path: Path, off: float, expected: float) -> None:
     """The figures are spec/kinesis.md's for a uniform error."""
