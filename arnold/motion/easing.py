@@ -2,7 +2,7 @@
 
 Where an arm hangs, the plane in which it is raised hardly matters for where the elbow is, and noise of a millimetre
 turns it at several radians per second. The models of the shoulder damp that turn with moments that no muscle has there,
-so that a controller lags behind by half a turn. The trajectory is therefore chosen as a whole, which minimises
+so that a controller lags behind by half a turn. The trajectory is therefore chosen as a whole, which minimises::
 
     sum |x(q) - x(q0)|^2 / CLOSE^2  +  sum ((I ddq + d dq) / (SHARE s))^2  +  POSTURE^2 sum |q - q0|^2
 
