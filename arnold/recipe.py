@@ -78,8 +78,8 @@ class ExpertRecipe:
     """A controller to label with, for the regimes "obc", "bc" and "obc_ppo": "reflex" for imitation tasks."""
 
     start_from: str = ""
-    """A checkpoint to start from (parameters, and statistics by signature): an earlier stage, or an expert of a task
-    like it. Fresh where empty."""
+    """A checkpoint to start from (parameters, and statistics by signature): an earlier stage, an expert of a task like
+    it, or one of a smaller body (`arnold.policy.inherit`). Fresh where empty."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -76,31 +76,44 @@ def reflexes(environment: Environment, policy: PostureActorCritic) -> dict[str, 
     best (ridge regression). Where the network is mirrored, so are they: what differs between the sides is the clips'
     doing.
     """
-    body, per_metre = environment.body, _per_metre(environment)
+    per_metre = _per_metre(environment)
+    arms, bends = _arms_by_pose(environment) if policy.by_pose else (_arms(environment)[1].mean(axis=0), None)
+    if policy.network.config.mirrored:
+        (joints, sign), (muscles, _) = mirror(policy.network.action_table), mirror(policy.action_table)
+        arms = 0.5 * (arms + arms[muscles][:, joints] * sign)
+        if bends is not None:
+            bends = 0.5 * (bends + bends[joints][:, muscles][:, :, joints] * sign[:, None, None] * sign)
+    scale = per_metre[:, None] * UNIT_RAD
+    arrays = {"per_metre": per_metre, "arms": scale * arms}
+    if bends is not None:
+        arrays["bends"] = scale * bends
+    return {name: jnp.asarray(array, jnp.float32) for name, array in arrays.items()}
+
+
+def _arms(environment: Environment, per_joint: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Poses (P, nq) of the clips, `POSES` in all or for each joint, and moment arms (P, M, I) there, m per rad."""
+    body = environment.body
     qpos = np.asarray(environment.task.reference(body).rows.qpos, np.float64)  # type: ignore[attr-defined]
-    joints = _free_joints(body)
-    columns = [column for _, column in joints]
-    some = qpos[:: max(1, len(qpos) // (POSES * len(joints) if policy.by_pose else POSES))]
+    columns = [column for _, column in _free_joints(body)]
+    poses = qpos[:: max(1, len(qpos) // (POSES * (len(columns) if per_joint else 1)))]
     data, arms = mujoco.MjData(body.model), []
-    for pose in some:
+    for pose in poses:
         data.qpos = pose
         mujoco.mj_fwdPosition(body.model, data)
         there = moment_arms(body.model, data) @ independent_velocities(body.model, pose)
         arms.append(there[body.muscle_controls][:, columns])
-    mean, bends = np.mean(arms, axis=0), np.zeros((len(joints), *arms[0].shape))
-    if policy.by_pose:
-        angles = some[:, [int(body.model.joint(joint).qposadr[0]) for joint, _ in joints]]
-        off = angles - angles.mean(axis=0)
-        curvature = off.T @ off + RIDGE * len(some) * np.eye(len(joints))
-        bends = np.linalg.solve(curvature, off.T @ (np.array(arms) - mean).reshape(len(some), -1)).reshape(bends.shape)
-        mean = mean - np.tensordot(angles.mean(axis=0), bends, axes=1)
-    if policy.network.config.mirrored:
-        (there, sign), (muscles, _) = mirror(policy.network.action_table), mirror(policy.action_table)
-        mean = 0.5 * (mean + mean[muscles][:, there] * sign)
-        bends = 0.5 * (bends + bends[there][:, muscles][:, :, there] * sign[:, None, None] * sign)
-    scale = per_metre[:, None] * UNIT_RAD
-    arrays = {"per_metre": per_metre, "arms": scale * mean, **({"bends": scale * bends} if policy.by_pose else {})}
-    return {name: jnp.asarray(array, jnp.float32) for name, array in arrays.items()}
+    return poses, np.array(arms)
+
+
+def _arms_by_pose(environment: Environment) -> tuple[np.ndarray, np.ndarray]:
+    """Moment arms (M, I) where all joints are at 0, and what each joint's angle adds, (I, M, I) per rad."""
+    model = environment.body.model
+    poses, arms = _arms(environment, per_joint=True)
+    angles = poses[:, [int(model.joint(joint).qposadr[0]) for joint, _ in _free_joints(environment.body)]]
+    off, mean = angles - angles.mean(axis=0), arms.mean(axis=0)
+    curvature = off.T @ off + RIDGE * len(poses) * np.eye(off.shape[1])
+    bends = np.linalg.solve(curvature, off.T @ (arms - mean).reshape(len(poses), -1)).reshape(-1, *mean.shape)
+    return mean - np.tensordot(angles.mean(axis=0), bends, axes=1), bends
 
 
 def _free_joints(body: Body) -> list[tuple[str, int]]:

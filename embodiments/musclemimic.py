@@ -6,6 +6,7 @@ changed, and why:
 - *Mimic sites*, the places that imitation follows, as MuscleMimic attaches them in code (arXiv 2603.25544): 17 on the
   whole body, 7 on the arms, each at the origin of its MJCF body.
 - *Timestep* 0.002 s for both, and five of them to a control step: 100 Hz. (The file of the whole body says 0.001 s.)
+  To practise in, there is a whole body in steps of 0.005 s, six to a control step.
 - *Solver* as in the files, in training and in evaluation: Newton, 100 iterations, 50 of the line search, implicit
   damping. MuscleMimic trains with 4, 8 and explicit damping, and evaluates with the former: its policies are measured
   in a physics other than their own. The numbers of iterations make no difference (1.3 on the arms and 1.7 on the whole

@@ -46,13 +46,15 @@ def eased(skeleton: Skeleton, qpos: np.ndarray, rate: float) -> np.ndarray:
         rate: frames per second.
 
     Returns:
-        (T, nq) within the body's limits and on its couplings; the same array for a body without muscles, and where
-        damping asks for little or muscles' tendons would jump.
+        (T, nq) within the body's limits and on its couplings; the same array for a body without muscles or arms, and
+        where damping asks for little or muscles' tendons would jump.
     """
     model = skeleton.full
     if not model.nu or (model.actuator_dyntype != int(mujoco.mjtDyn.mjDYN_MUSCLE)).any():
         return qpos
     arms = _Arms.of(skeleton)
+    if not len(arms.columns):
+        return qpos
     inertia, damping = arms.resistance(qpos)
     if (np.abs(damping * np.gradient(qpos[:, arms.address], 1.0 / rate, axis=0)) < EASY).all():
         return qpos
