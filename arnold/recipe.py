@@ -75,7 +75,8 @@ class ExpertRecipe:
     """Of those clips, names or subjects that no episode is drawn from."""
 
     teacher: str = ""
-    """A controller to label with, for the regimes "obc", "bc" and "obc_ppo": "reflex" for imitation tasks."""
+    """A controller to label with, for the regimes "obc", "bc" and "obc_ppo", in imitation tasks: "reflex"
+    (`arnold.reflex`), or "cmc" (`arnold.computed_muscle_control`) for a body fixed to the world."""
 
     start_from: str = ""
     """A checkpoint to start from (parameters, and statistics by signature): an earlier stage, an expert of a task like

@@ -13,6 +13,7 @@ import jax
 from arnold import saved_policy
 from arnold.analysis.bases import load_basis
 from arnold.checkpoints.zoo import zoo_names
+from arnold.computed_muscle_control import computed_muscle_control
 from arnold.errors import UserError, did_you_mean
 from arnold.experts import Expert, PolicyExpert
 from arnold.learning.learner import Learner, TrainState
@@ -31,7 +32,7 @@ from arnold.runs import Run, training_time_s
 from arnold.saved_policy import SavedPolicy
 from arnold.tasks import Environment, Task, task
 
-TEACHERS: dict[str, Callable[[Environment], Expert]] = {"reflex": reflex}
+TEACHERS: dict[str, Callable[[Environment], Expert]] = {"reflex": reflex, "cmc": computed_muscle_control}
 """Controllers that a specialist can begin as, by name."""
 
 COMMANDS = ("muscles", "posture", "posture_by_pose")

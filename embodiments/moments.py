@@ -17,14 +17,15 @@ def independent_velocities(model: mujoco.MjModel, qpos: np.ndarray) -> np.ndarra
         (nv, I): qvel is this times the I independent velocities, which are those of the joints that are not dependent.
     """
     whole = np.eye(model.nv)
-    for equality in np.flatnonzero(model.eq_type == int(mujoco.mjtEq.mjEQ_JOINT)):
-        one, other = model.eq_obj1id[equality], model.eq_obj2id[equality]
-        dof = int(model.jnt_dofadr[one])
-        whole[dof] = 0.0
-        if other >= 0:
-            x = qpos[model.jnt_qposadr[other]] - model.qpos0[model.jnt_qposadr[other]]
-            slope = sum(k * model.eq_data[equality, k] * x ** (k - 1) for k in range(1, 5))
-            whole[dof, model.jnt_dofadr[other]] = slope
+    equalities = np.flatnonzero(model.eq_type == int(mujoco.mjtEq.mjEQ_JOINT))
+    one, other = model.eq_obj1id[equalities], model.eq_obj2id[equalities]
+    dofs = model.jnt_dofadr[one]
+    whole[dofs] = 0.0
+    led = other >= 0
+    dofs, other, polynomial = dofs[led], other[led], model.eq_data[equalities[led], 1:5]
+    x = qpos[model.jnt_qposadr[other]] - model.qpos0[model.jnt_qposadr[other]]
+    powers = np.arange(4)
+    whole[dofs, model.jnt_dofadr[other]] = (polynomial * (powers + 1) * x[:, None] ** powers).sum(axis=1)
     return whole[:, independent_dofs(model)]
 
 

@@ -7,6 +7,7 @@ Everything lives in the `EnvState`, its random key included.
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Any
 
 import jax
@@ -98,6 +99,7 @@ class Environment:
         self._disturbance = Disturbance(perturbation, task.compile())
         self.body = self._disturbance.body
         variants = self._draw_variants() if self.body.changes and backend == "mjx" else None
+        self.threads = threads or os.cpu_count() or 1
         self.physics = make_physics(self.body, backend, threads, variants)
         self.lags = lags
         self._channels = task.channels(self.body)

@@ -8,7 +8,8 @@ so that a controller lags behind by half a turn. The trajectory is therefore cho
 
 over the arms' joints q that follow no other: x the keypoints' places, q0 the motion as it was solved, I and d the
 inertia and the damping about a joint and what follows it, s its muscles' isometric strength in that pose, in the
-direction in which it is less. What would make a tendon jump from one side of a bone to the other is eased less,
+direction in which it is less; before the first frame and after the last the motion goes on with the velocity that it
+has there. What would make a tendon jump from one side of a bone to the other is eased less,
 or not at all.
 """
 
@@ -151,6 +152,8 @@ def _solved(arms: _Arms, qpos: np.ndarray, begun: np.ndarray, asked: np.ndarray,
     """
     wanted = [arms.places(pose)[0] for pose in qpos]
     (one, two, three), every = asked[:, 1:-1], np.arange(len(arms.address))
+    ends = asked[2] - asked[0]  # what is asked for where the motion goes on as it begins, or as it ends
+    ends[1:-1] = 0.0
     result = begun
     for _ in range(STEPS):
         now = result[:, arms.address]
@@ -158,6 +161,10 @@ def _solved(arms: _Arms, qpos: np.ndarray, begun: np.ndarray, asked: np.ndarray,
         slope = POSTURE**2 * (qpos[:, arms.address] - now)
         for shift, weight in enumerate((one, two, three)):
             slope[shift : shift + len(need)] -= weight * need
+        for at, beside in ((0, 1), (-1, -2)):
+            pull = np.square(ends[at]) * (now[beside] - now[at])
+            slope[at] += pull
+            slope[beside] -= pull
         blocks = np.zeros((len(qpos), len(every), len(every)))
         for frame, pose in enumerate(result):
             place, jacobian = arms.places(pose)
@@ -170,6 +177,10 @@ def _solved(arms: _Arms, qpos: np.ndarray, begun: np.ndarray, asked: np.ndarray,
         next_, after_next = np.zeros((len(qpos) - 1, len(every))), one * three
         next_[:-1] += one * two
         next_[1:] += two * three
+        for at, beside in ((0, 1), (-1, -2)):
+            for frame in (at, beside):
+                blocks[frame, every, every] += np.square(ends[at])
+            next_[at] -= np.square(ends[at])
         step = np.clip(_banded(blocks, next_, after_next, slope), -LARGEST_STEP, LARGEST_STEP)
         result = result.copy()
         result[:, arms.address] += step

@@ -145,16 +145,19 @@ class PostureActorCritic(Fronted[MlpActorCritic]):
 
 
 def muscle_rows(observation: TokenTable, action: TokenTable, said: str) -> np.ndarray:
-    """The rows (M,) of an observation that say the ``error`` of each muscle's length, or its ``target`` activation.
+    """The rows (M,) of an observation that say the ``error`` of each muscle's length, its ``target`` activation or its
+    ``present`` one.
 
     Raises:
         UserError: where the task does not show it.
     """
-    quantity = {"error": {"position", "error"}, "target": {"activation", "target"}}[said]
+    quantity = {"error": {"position", "error"}, "target": {"activation", "target"}, "present": {"activation"}}[said]
     place_of = {
         token.entity: place
         for place, token in enumerate(observation)
-        if "muscle" in token.entity and quantity <= set(token.quantity)
+        if "muscle" in token.entity
+        and quantity <= set(token.quantity)
+        and (said != "present" or len(token.quantity) == 1)
     }
     missing = [token for token in action if token.entity not in place_of]
     if missing:
@@ -165,18 +168,20 @@ def muscle_rows(observation: TokenTable, action: TokenTable, said: str) -> np.nd
     return np.array([place_of[token.entity] for token in action], np.int32)
 
 
-def joint_rows(observation: TokenTable, commanded: TokenTable) -> np.ndarray:
-    """The rows (I,) of an observation that say the angle of each joint that is commanded.
+def joint_rows(
+    observation: TokenTable, commanded: TokenTable, quantity: quantities.Quantity = quantities.JOINT_POSITION
+) -> np.ndarray:
+    """The rows (I,) of an observation that say the angle, or another quantity, of each joint that is commanded.
 
     Raises:
         UserError: where the task does not show it.
     """
     place_of = {(token.entity, token.quantity): place for place, token in enumerate(observation)}
-    sought = [(token.entity, quantities.JOINT_POSITION) for token in commanded]
+    sought = [(token.entity, quantity) for token in commanded]
     missing = [" ".join(entity) for entity, quantity in sought if (entity, quantity) not in place_of]
     if missing:
         raise UserError(
-            f"the task does not show the angle of {missing[0]!r} and {len(missing) - 1} more joints; moment arms by "
-            "pose need it: command 'posture' in place of 'posture_by_pose'"
+            f"the task does not show the {' '.join(quantity)} of {missing[0]!r} and {len(missing) - 1} more joints; "
+            "imitation tasks do (arnold.tasks.imitate.Imitate)"
         )
     return np.array([place_of[key] for key in sought], np.int32)

@@ -84,7 +84,7 @@ class NativePhysics:
         packed = jnp.concatenate([self._pack(state), command])
         # One array in and one out: what crosses a callback costs more than all the arithmetic around it.
         sent = len(self.body.muscles) if self._lengths else 0
-        reached = _callback(self._host_step, (size + self._ns + sent,), packed)
+        reached = host_callback(self._host_step, (size + self._ns + sent,), packed)
         return PhysicsState(
             time=reached[0],
             qpos=reached[1 : 1 + self._nq],
@@ -103,7 +103,7 @@ class NativePhysics:
     def _evaluate(self, packed: jax.Array, needed: jax.Array) -> jax.Array:
         """Sensors (ns,) of a packed state where needed, else zeros. Leading axes are allowed, and are one host call."""
         asked = jnp.concatenate([packed, jnp.where(needed, 1.0, 0.0)[..., None]], axis=-1)
-        return _callback(self._host_forward, (*packed.shape[:-1], self._ns), asked)
+        return host_callback(self._host_forward, (*packed.shape[:-1], self._ns), asked)
 
     def _evaluate_batch(
         self, size: int, batched: list[bool], packed: jax.Array, needed: jax.Array
@@ -233,7 +233,7 @@ class NativePhysics:
         return tuple(model.__copy__() for model in self._models)
 
 
-def _callback(host: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...], packed: jax.Array) -> jax.Array:
+def host_callback(host: Callable[[np.ndarray], np.ndarray], shape: tuple[int, ...], packed: jax.Array) -> jax.Array:
     """``host`` of the whole batch, called from inside a jitted function.
 
     `jax.pure_callback` puts its arguments back on the device. On a CPU an array of more than 100 KiB is copied there by
