@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from arnold.policy.actor_critic import ActorCritic
 from arnold.vocab import TokenTable
@@ -38,11 +39,13 @@ class PolicyExpert:
         policy: the network.
         params: (parameters, observation statistics).
         tables: the (observation, action) tables of the task it labels.
+        rows: of the task's observation that it is shown, whose tokens the first table has; all where None.
     """
 
     policy: ActorCritic
     params: Any
     tables: tuple[TokenTable, TokenTable]
+    rows: np.ndarray | None = None
 
     def initial_carry(self, batch: int) -> Carry:
         """Nothing."""
@@ -51,6 +54,8 @@ class PolicyExpert:
     def act(self, params: Any, carry: Carry, observation: jax.Array, fresh: jax.Array) -> tuple[Carry, jax.Array]:
         """Mean actions (B, M), clipped to [-1, 1]."""
         parameters, statistics = params
+        if self.rows is not None:
+            observation = observation[:, self.rows]
         output = self.policy.apply(parameters, statistics, self.policy.bind([self.tables]), observation[None])
         return carry, jnp.clip(output.executed(output.mean)[0], -1.0, 1.0)
 

@@ -63,7 +63,7 @@ class ExpertRecipe:
 
     command: str = "muscles"
     """What the network commands: "muscles", or for imitation tasks "posture", the equilibrium of each joint, which the
-    muscles' stretch reflexes follow (`arnold.policy.posture`); "posture_by_pose" where moment arms change much."""
+    muscles' stretch reflexes follow (`arnold.policy.posture`)."""
 
     seed: int = 1
     """Of parameters, goals, starts and noise."""
@@ -75,8 +75,9 @@ class ExpertRecipe:
     """Of those clips, names or subjects that no episode is drawn from."""
 
     teacher: str = ""
-    """A controller to label with, for the regimes "obc", "bc" and "obc_ppo", in imitation tasks: "reflex"
-    (`arnold.reflex`), or "cmc" (`arnold.computed_muscle_control`) for a body fixed to the world."""
+    """Who labels, in the regimes "obc", "bc" and "obc_ppo": a policy, by name or folder, which may see more of the task
+    than the network reads; or in imitation tasks a controller, "reflex" (`arnold.reflex`), or "cmc"
+    (`arnold.computed_muscle_control`) for a body fixed to the world."""
 
     start_from: str = ""
     """A checkpoint to start from (parameters, and statistics by signature): an earlier stage, an expert of a task like

@@ -25,8 +25,7 @@ GAIN = 3.0  # per optimal fibre length
 # Excitation. Less than the least is no better a reflex, and there the sigmoid of the action is so flat that a policy
 # which begins as one finds out of noise what few muscles are for.
 LEAST, MOST = 0.02, 0.92
-POSES = 64  # of the clips, over which moment arms are averaged; by pose so many per joint
-RIDGE = 0.01  # rad^2, beside the variance of a joint's angle
+POSES = 64  # of the clips, over which moment arms are averaged
 
 
 def reflex(environment: Environment) -> ScriptedExpert:
@@ -48,13 +47,12 @@ def reflex(environment: Environment) -> ScriptedExpert:
     return ScriptedExpert(controller)
 
 
-def posture_policy(environment: Environment, config: MlpConfig, by_pose: bool = False) -> PostureActorCritic:
+def posture_policy(environment: Environment, config: MlpConfig) -> PostureActorCritic:
     """A policy that commands the equilibrium of every joint that is free to move, in front of this reflex.
 
     Args:
         environment: of an imitation task.
         config: the network.
-        by_pose: moment arms depend on the posture; for joints that turn as far as a shoulder.
 
     Raises:
         UserError: where the task does not show what each muscle will be.
@@ -63,57 +61,36 @@ def posture_policy(environment: Environment, config: MlpConfig, by_pose: bool = 
     muscle_rows(environment.observation_table, environment.action_table, "error")
     joints = TokenTable(body.joint_tokens(quantities.JOINT_TARGET, [name for name, _ in _free_joints(body)]))
     network = MlpActorCritic(environment.observation_table, joints, config)
-    about: dict[str, object] = {"least": LEAST, "most": MOST, "action_map": body.embodiment.action_map.name}
-    if by_pose:
-        about["by_pose"] = True
+    about = {"least": LEAST, "most": MOST, "action_map": body.embodiment.action_map.name}
     return PostureActorCritic(network, environment.action_table, about)
 
 
 def reflexes(environment: Environment, policy: PostureActorCritic) -> dict[str, jax.Array]:
-    """The arrays of a policy's reflexes, ``per_metre`` (M,), ``arms`` (M, I), and by pose ``bends`` (I, M, I).
+    """The arrays of a policy's reflexes, ``per_metre`` (M,) and ``arms`` (M, I).
 
-    Moment arms are means over the clips; by pose the linear function of the commanded joints' angles that fits them
-    best (ridge regression). Where the network is mirrored, so are they: what differs between the sides is the clips'
-    doing.
+    Moment arms are means over the clips. Where the network is mirrored, so are they: what differs between the sides is
+    the clips' doing.
     """
-    per_metre = _per_metre(environment)
-    arms, bends = _arms_by_pose(environment) if policy.by_pose else (_arms(environment)[1].mean(axis=0), None)
+    per_metre, arms = _per_metre(environment), _arms(environment)
     if policy.network.config.mirrored:
         (joints, sign), (muscles, _) = mirror(policy.network.action_table), mirror(policy.action_table)
         arms = 0.5 * (arms + arms[muscles][:, joints] * sign)
-        if bends is not None:
-            bends = 0.5 * (bends + bends[joints][:, muscles][:, :, joints] * sign[:, None, None] * sign)
-    scale = per_metre[:, None] * UNIT_RAD
-    arrays = {"per_metre": per_metre, "arms": scale * arms}
-    if bends is not None:
-        arrays["bends"] = scale * bends
+    arrays = {"per_metre": per_metre, "arms": per_metre[:, None] * UNIT_RAD * arms}
     return {name: jnp.asarray(array, jnp.float32) for name, array in arrays.items()}
 
 
-def _arms(environment: Environment, per_joint: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Poses (P, nq) of the clips, `POSES` in all or for each joint, and moment arms (P, M, I) there, m per rad."""
+def _arms(environment: Environment) -> np.ndarray:
+    """Moment arms (M, I), m per rad, means over `POSES` poses of the clips."""
     body = environment.body
     qpos = np.asarray(environment.task.reference(body).rows.qpos, np.float64)  # type: ignore[attr-defined]
     columns = [column for _, column in _free_joints(body)]
-    poses = qpos[:: max(1, len(qpos) // (POSES * (len(columns) if per_joint else 1)))]
     data, arms = mujoco.MjData(body.model), []
-    for pose in poses:
+    for pose in qpos[:: max(1, len(qpos) // POSES)]:
         data.qpos = pose
         mujoco.mj_fwdPosition(body.model, data)
         there = moment_arms(body.model, data) @ independent_velocities(body.model, pose)
         arms.append(there[body.muscle_controls][:, columns])
-    return poses, np.array(arms)
-
-
-def _arms_by_pose(environment: Environment) -> tuple[np.ndarray, np.ndarray]:
-    """Moment arms (M, I) where all joints are at 0, and what each joint's angle adds, (I, M, I) per rad."""
-    model = environment.body.model
-    poses, arms = _arms(environment, per_joint=True)
-    angles = poses[:, [int(model.joint(joint).qposadr[0]) for joint, _ in _free_joints(environment.body)]]
-    off, mean = angles - angles.mean(axis=0), arms.mean(axis=0)
-    curvature = off.T @ off + RIDGE * len(poses) * np.eye(off.shape[1])
-    bends = np.linalg.solve(curvature, off.T @ (arms - mean).reshape(len(poses), -1)).reshape(-1, *mean.shape)
-    return mean - np.tensordot(angles.mean(axis=0), bends, axes=1), bends
+    return np.mean(arms, axis=0)
 
 
 def _free_joints(body: Body) -> list[tuple[str, int]]:

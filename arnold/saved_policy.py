@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from arnold.checkpoints import load_policy, resolve, restore_into
 from arnold.errors import UserError, did_you_mean
@@ -58,12 +59,19 @@ class SavedPolicy:
     def expert(self, environment: Environment) -> PolicyExpert:
         """This policy as an expert for the task of an environment.
 
+        One of a single task is shown what its own task shows; what the environment shows beside that is for others.
+
         Raises:
             UserError: where it cannot act there, with the words or signatures that differ.
         """
-        tables = (environment.observation_table, environment.action_table)
+        table, rows = environment.observation_table, None
+        if not isinstance(unconfined(self.policy, self.params)[0], TransformerActorCritic):
+            known = set(self.policy.signatures)
+            rows = np.array([place for place, signature in enumerate(table.signatures) if signature in known], int)
+            table = TokenTable(tuple(table[place] for place in rows))
+        tables = (table, environment.action_table)
         self.policy.bind([tables])
-        return PolicyExpert(self.policy, (self.params, self.statistics), tables)
+        return PolicyExpert(self.policy, (self.params, self.statistics), tables, rows)
 
 
 def describe(policy: ActorCritic, tasks: tuple[Task, ...], **about: Any) -> dict[str, Any]:

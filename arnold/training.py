@@ -35,7 +35,7 @@ from arnold.tasks import Environment, Task, task
 TEACHERS: dict[str, Callable[[Environment], Expert]] = {"reflex": reflex, "cmc": computed_muscle_control}
 """Controllers that a specialist can begin as, by name."""
 
-COMMANDS = ("muscles", "posture", "posture_by_pose")
+COMMANDS = ("muscles", "posture")
 """What an expert's network can command."""
 
 OnIteration = Callable[[TrainState, dict[str, float]], None]
@@ -185,10 +185,8 @@ def _prepare_expert(recipe: ExpertRecipe, backend: str, threads: int | None) -> 
     goal = task(recipe.task)
     environment = Environment(mixture.tasks[0], backend, threads)
     iterations = _iterations(recipe.steps, recipe.learner.rollout_steps, recipe.environments)
-    if recipe.teacher not in ("", *TEACHERS):
-        raise UserError(f"unknown teacher {recipe.teacher!r}; {did_you_mean(recipe.teacher, TEACHERS)}")
     policy = _expert_policy(recipe, environment)
-    experts: dict[str, Expert] = {goal.name: TEACHERS[recipe.teacher](environment)} if recipe.teacher else {}
+    experts: dict[str, Expert] = {goal.name: _teacher(recipe.teacher, environment)} if recipe.teacher else {}
     learner = Learner(policy, mixture, recipe.learner, iterations, experts, backend, threads)
     key = jax.random.key(recipe.seed)
     begin: dict[str, Any] = {}
@@ -198,6 +196,11 @@ def _prepare_expert(recipe: ExpertRecipe, backend: str, threads: int | None) -> 
     elif isinstance(policy, PostureActorCritic):
         begin = {"params": {**policy.init(key), policy.key: reflexes(environment, policy)}}
     return Prepared(learner, (goal,), lambda: learner.initial_state(key, **begin), about)
+
+
+def _teacher(name: str, environment: Environment) -> Expert:
+    """A controller or a policy by name."""
+    return TEACHERS[name](environment) if name in TEACHERS else _expert(environment, name)
 
 
 def _expert_policy(recipe: ExpertRecipe, environment: Environment) -> MlpActorCritic | PostureActorCritic:
@@ -212,7 +215,7 @@ def _expert_policy(recipe: ExpertRecipe, environment: Environment) -> MlpActorCr
                 f"{name} is {given!r}, which is about single muscles; a policy that commands postures is trained "
                 "without: leave it out"
             )
-    return posture_policy(environment, recipe.network, by_pose=recipe.command == "posture_by_pose")
+    return posture_policy(environment, recipe.network)
 
 
 def _begun_from(

@@ -76,7 +76,7 @@ def _turning_on(
 def _lesson(
     task: str, steps: int, noise: tuple[float, float], learning_rate: tuple[float, float], start: str = ""
 ) -> ExpertRecipe:
-    """Balls, relocation and walking: what a fault costs shows later than for pen and die, so they discount less."""
+    """Balls and relocation: what a fault costs shows later than for pen and die, so they discount less."""
     return _correlated(task, steps, noise, learning_rate=learning_rate, start=start)
 
 
@@ -88,12 +88,10 @@ def _postures(
     start: str = "",
     *,
     network: MlpConfig,
-    command: str = "posture",
-    noise_correlation: float = 0.5,
 ) -> ExpertRecipe:
     """A training of an imitation task whose network commands postures."""
-    learner = dataclasses.replace(posture_learner(noise, learning_rate), noise_correlation=noise_correlation)
-    return dataclasses.replace(_stage(task, steps, start, learner), environments=128, command=command, network=network)
+    stage = _stage(task, steps, start, posture_learner(noise, learning_rate))
+    return dataclasses.replace(stage, environments=128, command="posture", network=network)
 
 
 def posture_learner(noise: tuple[float, float], learning_rate: tuple[float, float]) -> LearnerConfig:
@@ -147,6 +145,34 @@ _FINE_STEPS = dataclasses.replace(
     discount=0.99,
     gae_lambda=0.98,
     noise_correlation=0.8,
+)
+
+# Labels cost more than updates, so that each is used often.
+_LABELLED = LearnerConfig(
+    regime="obc",
+    rollout_steps=16,
+    epochs=10,
+    minibatches=8,
+    learning_rate=1e-3,
+    final_learning_rate=2e-5,
+    log_std=(-2.3, -3.0),
+    value=0.0,
+)
+
+_LED = dataclasses.replace(_LABELLED, rollout_steps=32, epochs=4, log_std=(-1.8, -2.6))
+_UNLED = dataclasses.replace(
+    _LEGS,
+    unread=(
+        *_LEGS.unread,
+        *(f"ahead_{ms}ms" for ms in (33, 100, 267)),
+        "site",
+        "velocity angular root",
+        "=position linear z root",
+    ),
+)
+"""What `walk_to_point` shows of `walk_led`."""
+_ALONE = dataclasses.replace(
+    posture_learner((-2.2, -2.8), (1e-4, 1e-5)), discount=0.98, muscle_correlation=0.3, gradient_clip=0.5
 )
 
 EXPERTS: dict[str, ExpertRecipe] = {
@@ -254,20 +280,9 @@ EXPERTS: dict[str, ExpertRecipe] = {
     "baoding_harder": _lesson("baoding_harder", 250_000, (-1.6, -2.8), (1.5e-4, 1e-5), "baoding_hard"),
     "object_relocate": _lesson("object_relocate", 800_000, (-0.7, -2.0), (3e-4, 5e-5)),
     "object_relocate_p1": _lesson("object_relocate_p1", 800_000, (-0.7, -2.0), (3e-4, 5e-5)),
-    # What ships followed recordings besides (README.md): 0.87 M steps of the first stage; then 2.7 M in four parts, the
-    # noise raised again at the beginning of each.
-    "imitate_reaching_first": _postures(
-        "imitate_reaching", 900_000, (-1.0, -2.2), (3e-4, 3e-5), network=_ARMS, noise_correlation=0.7
-    ),
-    "imitate_reaching": _postures(
-        "imitate_reaching",
-        1_400_000,
-        (-1.3, -2.4),
-        (2e-4, 3e-5),
-        "imitate_reaching_first",
-        network=_ARMS,
-        command="posture_by_pose",
-        noise_correlation=0.7,
+    # What ships followed recordings besides (README.md).
+    "imitate_reaching": ExpertRecipe(
+        "imitate_reaching", steps=900_000, environments=256, learner=_LABELLED, network=_ARMS, teacher="cmc"
     ),
     "imitate_walking_first": _postures("imitate_walking", 1_200_000, (-0.95, -1.0), (3e-4, 1.5e-4), network=_LEGS),
     "imitate_walking": _postures(
@@ -285,7 +300,11 @@ EXPERTS: dict[str, ExpertRecipe] = {
         command="posture",
         network=_WHOLE,
     ),
-    "walk_practice": _lesson("walk_practice", 600_000, (-0.7, -1.8), (3e-4, 8e-5)),
-    "walk_to_point": _lesson("walk_to_point", 102_400, (-1.8, -2.4), (1e-4, 1e-5), "walk_practice"),
+    "walk_led": ExpertRecipe(
+        "walk_led", steps=800_000, environments=128, learner=_LED, network=_UNLED, teacher="target_reaching"
+    ),
+    "walk_to_point": dataclasses.replace(
+        _stage("walk_to_point", 1_000_000, "walk_led", _ALONE), environments=128, network=_LEGS
+    ),
 }
 """By recipe. A stage starts from the newest run of the one before it, under ``runs/``."""

@@ -256,7 +256,7 @@ IMITATE_REACHING = Imitate(
     weights=(("relative_position", 1.0), ("joint_position", 0.3), ("velocity", 0.2), ("energy", 0.1)),
     sharpness=(("relative_position", 600.0), ("joint_position", 5.0), ("velocity", 2.0), ("energy", 0.05)),
     horizon=200,
-    each_within=0.3,
+    each_within=0.6,
     solved_within=0.05,
     summary="follow reaches of both hands with 64 muscles (MuscleMimic)",
 )
@@ -356,11 +356,18 @@ PATH_FOLLOWING = dataclasses.replace(
     summary="keep up with a point that goes a winding way at walking speed",
 )
 FOLLOWING = (TARGET_REACHING, DIRECTIONAL_CONTROL, PATH_FOLLOWING)
-WALK_PRACTICE = dataclasses.replace(
-    WALK_TO_POINT,
-    name="walk_practice",
-    weights=(("progress", 16.0), ("upright", 1.0), ("solved", 1.0)),
-    summary="the same, rewarded for staying upright (a first lesson)",
+# Starts and points as there, seen from where its body begins, which faces the world's -x nearly.
+WALK_LED = dataclasses.replace(
+    TARGET_REACHING,
+    name="walk_led",
+    body="legs",
+    like=dataclasses.replace(IMITATE_WALKING, name="imitate_walking_on_legs", body="legs"),
+    posture=WALK_TO_POINT.posture,
+    place=(0.0, 0.0, WALK_TO_POINT.place[2]),
+    low=(-1.3, -1.3),
+    high=(2.7, 2.7),
+    teaches=True,
+    summary="walk to a point behind a guide, for those who will do it without (a first lesson)",
 )
 
 SHIPPED_TASKS = (
@@ -382,17 +389,17 @@ SHIPPED_TASKS = (
     OBJECT_RELOCATE,
     OBJECT_RELOCATE_P1,
     WALK_TO_POINT,
-    WALK_PRACTICE,
     IMITATE_WALKING,
     IMITATE_REACHING,
     IMITATE_FULLBODY,
     IMITATE_FULLBODY_PRACTICE,
     *FOLLOWING,
+    WALK_LED,
 )
 _NOT_ARNOLDS = (
     *(FINGER_POSE, FINGER_REACH, HAND_POSE),
-    *(DIE_REORIENT_P1, DIE_REORIENT_P2, BAODING_HOLD, BAODING_PRACTICE, OBJECT_RELOCATE_P1, WALK_PRACTICE),
-    *(IMITATE_WALKING, IMITATE_REACHING, IMITATE_FULLBODY, IMITATE_FULLBODY_PRACTICE, *FOLLOWING),
+    *(DIE_REORIENT_P1, DIE_REORIENT_P2, BAODING_HOLD, BAODING_PRACTICE, OBJECT_RELOCATE_P1),
+    *(IMITATE_WALKING, IMITATE_REACHING, IMITATE_FULLBODY, IMITATE_FULLBODY_PRACTICE, *FOLLOWING, WALK_LED),
 )
 
 GROUPS: dict[str, tuple[str, ...]] = {

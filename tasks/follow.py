@@ -76,6 +76,9 @@ class FollowPoint(WalkToPoint):
             with 0 a change turns the point by at most `turn`.
         turn: rad.
         lure: s; 0 for a point that moves by itself.
+        teaches: show the point as `WalkToPoint` does, beside the guide, which begins with the foot that the point is
+            on the side of: what it does can be told from the point and the body, and a network that sees no guide can
+            learn from one that does.
         pace: m/s, of ``|v|``.
         tilted: rad, of the angle between the root's vertical and the world's.
     """
@@ -88,6 +91,7 @@ class FollowPoint(WalkToPoint):
     directions: int = 0
     turn: float = 0.0
     lure: float = 0.0
+    teaches: bool = False
     pace: float = math.inf
     tilted: float = math.inf
 
@@ -125,6 +129,8 @@ class FollowPoint(WalkToPoint):
         knots = self._knots(body, way_key)
         fastest = self._gaits(body).speeds[-1]
         speed, phase = jax.random.uniform(guide_key, (2,))
+        if self.teaches:
+            phase = jnp.where(drawn.point[1] > 0.0, 0.0, 0.5)
         guide = Guide(jnp.zeros(2), nothing, fastest * speed, nothing, phase)
         return MovingPoint(drawn.point, nothing, nothing, nothing, knots[0], knots, jnp.int32(0), guide)
 
@@ -163,7 +169,8 @@ class FollowPoint(WalkToPoint):
 
     def channels(self, body: Body) -> tuple[Channel, ...]:
         """What the imitation task shows, of the motion that leads to the point."""
-        return self.like.channels_of(body, lambda goal, ahead: self._pose(body, goal, ahead))
+        led = self.like.channels_of(body, lambda goal, ahead: self._pose(body, goal, ahead))
+        return (*led, self.point_channel()) if self.teaches else led
 
     def judge(self, body: Body, signals: Signals, goal: Goal) -> Outcome:
         """See the class for the terms."""

@@ -108,9 +108,13 @@ class WalkToPoint(Task):
             axis_channel(
                 ("root",), quantities.site_velocity, lambda s, g: by_heading(s, s.frame(ROOT).linear_velocity)
             ),
-            axis_channel(
-                ("root",), quantities.site_error, lambda s, g: by_heading(s, g.point - s.frame(ROOT).position)
-            ),
+            self.point_channel(),
+        )
+
+    def point_channel(self) -> Channel:
+        """The point minus the root, by heading."""
+        return axis_channel(
+            ("root",), quantities.site_error, lambda s, g: by_heading(s, g.point - s.frame(ROOT).position)
         )
 
     def judge(self, body: Body, signals: Signals, goal: WalkGoal) -> Outcome:

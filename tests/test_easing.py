@@ -57,6 +57,11 @@ def test_muscles_can_follow_an_eased_motion_and_the_person_is_where_it_was() -> 
     assert np.ptp(after[:, plane]) < 0.5 * np.ptp(before[:, plane])
 
 
+def test_an_eased_motion_begins_and_ends_without_a_jump() -> None:
+    steps = np.abs(np.diff(eased(arms(), hanging(), RATE), axis=0))
+    assert (steps[[0, -1]] < steps[1:-1].max(axis=0) + 0.02).all()  # rad
+
+
 def test_a_motion_that_asks_for_little_is_left_as_it_is() -> None:
     slow = at(arms(), elv_angle_r=np.linspace(0.3, 0.35, FRAMES), shoulder_elv_r=1.0)
     assert eased(arms(), slow, RATE) is slow

@@ -21,7 +21,7 @@ from arnold.cli import main
 from arnold.embodiments import Body, Signals
 from arnold.episodes import Recording
 from arnold.errors import UserError
-from arnold.experiments.recipes import FINETUNINGS, IMITATOR
+from arnold.experiments.recipes import EXPERTS, FINETUNINGS, IMITATOR
 from arnold.motion import Clip, velocities
 from arnold.motion.cycles import WALKING, gait
 from arnold.motion.library import MADE
@@ -29,9 +29,18 @@ from arnold.motion.readers.smpl import JOINTS
 from arnold.motion.retargeting import retarget
 from arnold.motion.skeleton import skeleton_of
 from arnold.policy.generalist import TransformerActorCritic
+from arnold.policy.mlp import MlpActorCritic
 from arnold.policy.presets import preset
 from arnold.tasks import Environment, registry, task
-from arnold.tasks.catalog import DIRECTIONAL_CONTROL, FOLLOWING, IMITATE_WALKING, PATH_FOLLOWING, TARGET_REACHING
+from arnold.tasks.catalog import (
+    DIRECTIONAL_CONTROL,
+    FOLLOWING,
+    IMITATE_WALKING,
+    PATH_FOLLOWING,
+    TARGET_REACHING,
+    WALK_LED,
+    WALK_TO_POINT,
+)
 from arnold.tasks.check import signals_at_rest
 from arnold.tasks.follow import FollowPoint, MovingPoint, commanded
 
@@ -100,6 +109,24 @@ def _many(made: FollowPoint, count: int = 4000) -> MovingPoint:
 
 
 # ---- what is asked --------------------------------------------------------------------------------------------------
+
+
+def test_whoever_sees_no_guide_can_tell_from_the_point_what_it_does() -> None:
+    many = _many(led(TARGET_REACHING, teaches=True), 200)
+    left = TURN.inv().apply(many.point - np.array([*PLACE, 0.0]))[:, 1] > 0.0
+    np.testing.assert_array_equal(many.guide.phase, np.where(left, 0.0, 0.5))
+    assert 20 < left.sum() < 180
+
+
+def test_a_pupil_reads_behind_the_guide_just_what_the_task_without_one_shows() -> None:
+    read = []
+    for made, recipe in ((WALK_LED, "walk_led"), (WALK_TO_POINT, "walk_to_point")):
+        body = made.compile()
+        table = made.observation_table(body)
+        read.append(set(MlpActorCritic(table, body.action_table, EXPERTS[recipe].network).tokens_read.signatures))
+    assert read[0] == read[1]
+    error = {("error", "linear", "position", "root", axis) for axis in "xyz"}
+    assert error < read[0]
 
 
 def test_points_lie_all_around_the_body_wherever_it_is_and_faces() -> None:

@@ -45,7 +45,8 @@ class MlpConfig(JsonConfig):
     """Gain of the policy's last layer: a new expert starts at a mean action near zero on every muscle."""
 
     unread: tuple[str, ...] = ()
-    """A token that has all the words of one of these ("muscle force") is not read; for what other tokens tell, too."""
+    """A token that has all the words of one of these ("muscle force") is not read, or just these ("=position linear z
+    root"); for what other tokens tell, too."""
 
     mirrored: bool = False
     """The policy treats left and right alike: its action in a mirrored situation is the mirrored action, and the value
@@ -119,7 +120,12 @@ class MlpActorCritic:
         return TokenTable(tuple(self.observation_table[place] for place in self._read))
 
     def _reads(self, token: Token) -> bool:
-        return not any(set(words.split()) <= set(token.words) for words in self.config.unread)
+        for words in self.config.unread:
+            if set(words.removeprefix("=").split()) == set(token.words) or (
+                not words.startswith("=") and set(words.split()) <= set(token.words)
+            ):
+                return False
+        return True
 
     @property
     def signatures(self) -> tuple[Signature, ...]:

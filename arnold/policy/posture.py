@@ -5,12 +5,11 @@ then a length that it would have there, and is excited by the clip's activation 
 
     u = clip(a' + g (l - l' - (dl/dq) s z) / l0, least, most)
 
-with z the network's action (the I joints that are free to move), s its unit in rad, dl/dq the moment arms, l' and a'
-the length and the activation that the clip has next, l0 the optimal fibre length, g the reflex's gain. Moment arms are
-means over the clips, or, for joints that turn as far as a shoulder, linear in the posture ("by pose"). It is the
-equilibrium-point hypothesis: the brain sets the threshold lengths of stretch reflexes, not forces (Feldman 1986, "Once
-more on the equilibrium-point hypothesis (lambda model) for motor control", J. Mot. Behav. 18, 17-54). z = 0 is the
-controller of :mod:`arnold.reflex`.
+with z the network's action (the I joints that are free to move), s its unit in rad, dl/dq the moment arms (means over
+the clips), l' and a' the length and the activation that the clip has next, l0 the optimal fibre length, g the reflex's
+gain. It is the equilibrium-point hypothesis: the brain sets the threshold lengths of stretch reflexes, not forces
+(Feldman 1986, "Once more on the equilibrium-point hypothesis (lambda model) for motor control", J. Mot. Behav. 18,
+17-54). z = 0 is the controller of :mod:`arnold.reflex`.
 
 What it is good for is learning: noise of a joint moves the body where noise of single muscles cancels out, and a
 network has less to find. PPO judges the postures that were drawn; the body is sent the excitations
@@ -48,14 +47,14 @@ class Reflexes:
     """What commanded postures become, in a bucket of one task."""
 
     resting: jax.Array  # (1, B, M) excitation under a command of 0, not yet clipped
-    arms: jax.Array  # (M, I), by pose (1, B, M, I): how much less of it each command asks for
+    arms: jax.Array  # (M, I): how much less of it each command asks for
     least: float = dataclasses.field(metadata={"static": True})
     most: float = dataclasses.field(metadata={"static": True})
     map_name: str = dataclasses.field(metadata={"static": True})
 
     def __call__(self, postures: jax.Array) -> jax.Array:
         """Actions (1, B, M) of postures (1, B, I)."""
-        excitation = self.resting - jnp.einsum("...i,...mi->...m", postures, self.arms)
+        excitation = self.resting - postures @ self.arms.T
         return action_map(self.map_name).inverse(jnp.clip(excitation, self.least, self.most))
 
 
@@ -66,7 +65,6 @@ class PostureTokenIds(NamedTuple):
     error: jax.Array  # (M,) int32 the rows of l' - l
     target: jax.Array  # (M,) int32 the rows of a'
     order: jax.Array  # (M,) int32 each muscle's place in the reflexes' arrays
-    joints: jax.Array  # (I,) int32 the rows of the angles of the joints that are commanded; (0,) where arms are means
 
     @property
     def signature_ids(self) -> jax.Array:
@@ -78,13 +76,12 @@ class PostureActorCritic(Fronted[MlpActorCritic]):
     """A network of joints in front of reflexes of muscles (see ``ActorCritic``).
 
     Its parameters are the network's and ``posture``: excitation per metre of stretch ``per_metre`` (M,) and per command
-    ``arms`` (M, I), by pose with what each joint's angle adds to it, ``bends`` (I, M, I) per rad. They are not trained.
+    ``arms`` (M, I). They are not trained.
 
     Args:
         network: over the task's observation and the joints that are commanded.
         action_table: the M muscles.
-        about: ``least`` and ``most`` excitation, the name of the body's ``action_map``; ``by_pose`` where moment arms
-            depend on the posture.
+        about: ``least`` and ``most`` excitation, the name of the body's ``action_map``.
     """
 
     key = KEY
@@ -95,17 +92,10 @@ class PostureActorCritic(Fronted[MlpActorCritic]):
         self.observation_table = network.observation_table
         self.vocabulary = Vocabulary.of([network.observation_table, action_table])
 
-    @property
-    def by_pose(self) -> bool:
-        """Whether moment arms depend on the posture."""
-        return bool(self.about.get("by_pose", False))
-
     def init(self, key: jax.Array) -> dict[str, Any]:
         """Fresh parameters of the network, in front of reflexes of no gain; `arnold.reflex.posture_policy` has them."""
         muscles, joints = len(self.action_table), len(self.network.action_table)
         nothing = {"per_metre": jnp.zeros(muscles), "arms": jnp.zeros((muscles, joints))}
-        if self.by_pose:
-            nothing["bends"] = jnp.zeros((joints, muscles, joints))
         return {**self.network.init(key), KEY: nothing}
 
     def bind(self, tasks: Sequence[TaskTables]) -> PostureTokenIds:
@@ -125,8 +115,7 @@ class PostureActorCritic(Fronted[MlpActorCritic]):
             )
         error, target = (muscle_rows(observation, action, said) for said in ("error", "target"))
         order = np.array([place_of[signature] for signature in action.signatures], np.int32)
-        joints = joint_rows(observation, self.network.action_table) if self.by_pose else np.zeros(0, np.int32)
-        return PostureTokenIds(network, *(jnp.asarray(rows) for rows in (error, target, order, joints)))
+        return PostureTokenIds(network, *(jnp.asarray(rows) for rows in (error, target, order)))
 
     def apply(
         self, params: Any, statistics: ObservationStatistics, ids: PostureTokenIds, values: jax.Array
@@ -137,10 +126,7 @@ class PostureActorCritic(Fronted[MlpActorCritic]):
         now = values[..., -1]
         resting = now[..., ids.target] - now[..., ids.error] * reflexes["per_metre"][ids.order][None, None]
         range_ = float(self.about["least"]), float(self.about["most"])
-        arms = reflexes["arms"][ids.order]
-        if self.by_pose:
-            arms = arms[None, None] + jnp.einsum("nbj,jmi->nbmi", now[..., ids.joints], reflexes["bends"][:, ids.order])
-        sent = Reflexes(resting, arms, *range_, self.about["action_map"])
+        sent = Reflexes(resting, reflexes["arms"][ids.order], *range_, self.about["action_map"])
         return output._replace(sent=sent)
 
 
