@@ -29,7 +29,7 @@ from arnold.motion.readers.smpl import JOINTS
 from arnold.motion.retargeting import retarget
 from arnold.motion.skeleton import skeleton_of
 from arnold.policy.generalist import TransformerActorCritic
-from arnold.policy.mlp import MlpActorCritic
+from arnold.policy.mlp import MlpActorCritic, MlpConfig
 from arnold.policy.presets import preset
 from arnold.tasks import Environment, registry, task
 from arnold.tasks.catalog import (
@@ -127,6 +127,22 @@ def test_a_pupil_reads_behind_the_guide_just_what_the_task_without_one_shows() -
     assert read[0] == read[1]
     error = {("error", "linear", "position", "root", axis) for axis in "xyz"}
     assert error < read[0]
+
+
+def test_a_teacher_is_shown_what_its_own_task_shows() -> None:
+    plain, more = (Environment(led(TARGET_REACHING, teaches=teaches), threads=1, lags=1) for teaches in (False, True))
+    policy = MlpActorCritic(plain.observation_table, plain.action_table, MlpConfig(hidden=(8,), init_mean_scale=1.0))
+    saved = saved_policy.SavedPolicy(policy, policy.init(jax.random.key(0)), policy.init_statistics(), {})
+    seen = jax.random.normal(jax.random.key(1), (2, len(more.observation_table), 1))
+    known = set(plain.observation_table.signatures)
+    own = seen[:, np.array([signature in known for signature in more.observation_table.signatures])]
+    assert seen.shape[1] == own.shape[1] + 3  # and the point
+    said = []
+    for environment, observation in ((plain, own), (more, seen)):
+        expert = saved.expert(environment)
+        said.append(expert.act(expert.params, (), observation, jnp.ones(2, bool))[1])
+    np.testing.assert_array_equal(said[0], said[1])
+    assert float(jnp.ptp(said[0])) > 0.1
 
 
 def test_points_lie_all_around_the_body_wherever_it_is_and_faces() -> None:
