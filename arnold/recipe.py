@@ -74,6 +74,10 @@ class ExpertRecipe:
     held_out: tuple[str, ...] = ()
     """Of those clips, names or subjects that no episode is drawn from."""
 
+    critic_warmup: int = 0
+    """Iterations at the start in which only the value learns; where it starts from a policy that learned without
+    reward."""
+
     teacher: str = ""
     """Who labels, in the regimes "obc", "bc" and "obc_ppo": a policy, by name or folder, which may see more of the task
     than the network reads; or in imitation tasks a controller, "reflex" (`arnold.reflex`), or "cmc"

@@ -187,7 +187,9 @@ def _prepare_expert(recipe: ExpertRecipe, backend: str, threads: int | None) -> 
     iterations = _iterations(recipe.steps, recipe.learner.rollout_steps, recipe.environments)
     policy = _expert_policy(recipe, environment)
     experts: dict[str, Expert] = {goal.name: _teacher(recipe.teacher, environment)} if recipe.teacher else {}
-    learner = Learner(policy, mixture, recipe.learner, iterations, experts, backend, threads)
+    learner = Learner(
+        policy, mixture, recipe.learner, iterations, experts, backend, threads, critic_warmup=recipe.critic_warmup
+    )
     key = jax.random.key(recipe.seed)
     begin: dict[str, Any] = {}
     about = _about(recipe)
@@ -227,13 +229,16 @@ def _begun_from(
     refused = f"an expert for {recipe.task!r} cannot start from {recipe.start_from!r}: "
     if type(start.policy) is not type(policy):
         raise UserError(f"{refused}it is another kind of policy; start from an expert with the same --set command")
+    theirs, ours = (p.network if isinstance(p, PostureActorCritic) else p for p in (start.policy, policy))
     template = jax.tree.map(lambda x: (x.shape, x.dtype), policy.init(jax.random.key(0)))
     fits = template == jax.tree.map(lambda x: (x.shape, x.dtype), start.params)
-    if fits and start.policy.action_table.signatures == policy.action_table.signatures:
+    # another goal in the same place is taken for the one before; the same tokens in other places are no such thing
+    read, before = ours.tokens_read.signatures, theirs.tokens_read.signatures
+    shuffled = read != before and set(read) == set(before)
+    if fits and not shuffled and start.policy.action_table.signatures == policy.action_table.signatures:
         # the same signatures keep their statistics, or the weights would read other numbers than they were trained on
         statistics = normaliser.remap(start.statistics, start.policy.signatures, policy.signatures)
         return {"params": start.params, "statistics": statistics}, stages(start)
-    theirs, ours = (p.network if isinstance(p, PostureActorCritic) else p for p in (start.policy, policy))
     try:
         params, statistics = inherit(theirs, start.params, start.statistics, ours, jax.random.key(recipe.seed))
     except UserError as error:

@@ -171,9 +171,7 @@ _UNLED = dataclasses.replace(
     ),
 )
 """What `walk_to_point` shows of `walk_led`."""
-_ALONE = dataclasses.replace(
-    posture_learner((-2.2, -2.8), (1e-4, 1e-5)), discount=0.98, muscle_correlation=0.3, gradient_clip=0.5
-)
+_ALONE = dataclasses.replace(posture_learner((-2.4, -3.0), (5e-5, 1e-5)), discount=0.99, muscle_correlation=0.3)
 
 EXPERTS: dict[str, ExpertRecipe] = {
     "elbow_pose": ExpertRecipe("elbow_pose", steps=600_000),
@@ -304,7 +302,7 @@ EXPERTS: dict[str, ExpertRecipe] = {
         "walk_led", steps=800_000, environments=128, learner=_LED, network=_UNLED, teacher="target_reaching"
     ),
     "walk_to_point": dataclasses.replace(
-        _stage("walk_to_point", 1_000_000, "walk_led", _ALONE), environments=128, network=_LEGS
+        _stage("walk_to_point", 1_000_000, "walk_led", _ALONE), environments=128, network=_LEGS, critic_warmup=12
     ),
 }
 """By recipe. A stage starts from the newest run of the one before it, under ``runs/``."""

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from arnold import saved_policy
+from arnold.checkpoints import save_checkpoint
+from arnold.embodiments import Body
 from arnold.errors import UserError
+from arnold.learning.config import LearnerConfig
 from arnold.policy import normaliser
 from arnold.policy.inherit import inherit
 from arnold.policy.mlp import MlpActorCritic, MlpConfig
+from arnold.recipe import ExpertRecipe
+from arnold.tasks import Environment, register_task, task
+from arnold.tasks.pose import Pose
+from arnold.tasks.task import Channel
+from arnold.training import prepare
 from arnold.vocab import Token, TokenTable
 
 CONFIG = MlpConfig(hidden=(8, 6), lags=2, init_mean_scale=1.0, unread=("force",))
@@ -80,3 +90,43 @@ def test_a_network_that_cannot_do_what_the_other_does_is_refused(new: MlpActorCr
     old = legs()
     with pytest.raises(UserError, match=message):
         inherit(old, *learned(old), new, jax.random.key(0))
+
+
+@dataclasses.dataclass(frozen=True)
+class Backwards(Pose):
+    """A task that says the same in another order."""
+
+    def channels(self, body: Body) -> tuple[Channel, ...]:
+        return super().channels(body)[::-1]
+
+
+@pytest.mark.native
+def test_the_same_tokens_in_another_order_are_read_by_their_words(tmp_path: Path) -> None:
+    told = task("elbow_pose")
+    backwards = register_task(
+        Backwards(**{f.name: getattr(told, f.name) for f in dataclasses.fields(told)} | {"name": "elbow_backwards"})
+    )
+    config = MlpConfig(hidden=(8,), init_mean_scale=1.0)
+    environments = [Environment(each, threads=1) for each in (told, backwards)]
+    old = MlpActorCritic(environments[0].observation_table, environments[0].action_table, config)
+    params, statistics = learned(old)
+    statistics = jax.tree.map(lambda x: x[:, :1] if x.ndim == 2 else x, statistics)
+    content = {"params": params, "statistics": statistics}
+    folder = save_checkpoint(tmp_path / "old", policy=content, config=saved_policy.describe(old, (told,), recipe={}))
+    recipe = ExpertRecipe(
+        backwards.name,
+        steps=100,
+        environments=2,
+        learner=LearnerConfig(rollout_steps=5, minibatches=1),
+        network=config,
+        start_from=str(folder),
+    )
+    prepared = prepare(recipe, threads=1)
+    state, new = prepared.initial(), prepared.learner.policy
+    values = jax.random.normal(jax.random.key(4), (BATCH, len(old.signatures), 1))
+    place_of = {signature: place for place, signature in enumerate(old.signatures)}
+    there = values[:, np.array([place_of[signature] for signature in new.signatures])]
+    known = normaliser.remap(statistics, old.signatures, new.signatures)  # without what was seen at the start
+    mine, theirs = said(new, state.params, known, there), said(old, params, statistics, values)
+    assert new.signatures != old.signatures
+    np.testing.assert_allclose(mine.mean, theirs.mean, rtol=1e-5, atol=1e-6)
