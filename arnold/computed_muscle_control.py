@@ -31,7 +31,6 @@ from arnold.embodiments.moments import independent_dofs, independent_velocities,
 from arnold.embodiments.physics.native import host_callback
 from arnold.errors import UserError
 from arnold.experts import ScriptedExpert
-from arnold.policy.posture import joint_rows, muscle_rows
 from arnold.tasks import Environment
 from arnold.vocab import TokenTable, quantities
 
@@ -56,9 +55,9 @@ def computed_muscle_control(environment: Environment) -> ScriptedExpert:
     moments, errors = _ahead(observation, body)
     rows = np.concatenate(
         [
-            joint_rows(observation, joints),
-            joint_rows(observation, joints, quantities.JOINT_VELOCITY),
-            muscle_rows(observation, environment.action_table, "present"),
+            _rows(observation, joints, quantities.JOINT_POSITION),
+            _rows(observation, joints, quantities.JOINT_VELOCITY),
+            _rows(observation, environment.action_table, quantities.MUSCLE_ACTIVATION),
             errors.ravel(),
         ]
     )
@@ -90,8 +89,21 @@ def _ahead(observation: TokenTable, body: Body) -> tuple[np.ndarray, np.ndarray]
             "control needs two or more (Imitate.lookahead)"
         )
     joints = TokenTable(body.joint_tokens(quantities.JOINT_TARGET))
-    rows = [joint_rows(observation, joints, (*quantities.JOINT_ERROR, word)) for _, word in near]
+    rows = [_rows(observation, joints, (*quantities.JOINT_ERROR, word)) for _, word in near]
     return np.array([moment for moment, _ in near]), np.array(rows)
+
+
+def _rows(observation: TokenTable, things: TokenTable, quantity: quantities.Quantity) -> np.ndarray:
+    """The rows (N,) of an observation that say a quantity of each joint or muscle of a table."""
+    place_of = {(token.entity, token.quantity): place for place, token in enumerate(observation)}
+    sought = [(token.entity, quantity) for token in things]
+    missing = [" ".join(entity) for entity, _ in sought if (entity, quantity) not in place_of]
+    if missing:
+        raise UserError(
+            f"the task does not show the {' '.join(quantity)} of {missing[0]!r} and {len(missing) - 1} more; imitation "
+            "tasks do (arnold.tasks.imitate.Imitate)"
+        )
+    return np.array([place_of[key] for key in sought], np.int32)
 
 
 class _Batch:

@@ -120,12 +120,11 @@ class MlpActorCritic:
         return TokenTable(tuple(self.observation_table[place] for place in self._read))
 
     def _reads(self, token: Token) -> bool:
-        for words in self.config.unread:
-            if set(words.removeprefix("=").split()) == set(token.words) or (
-                not words.startswith("=") and set(words.split()) <= set(token.words)
-            ):
-                return False
-        return True
+        def meant(words: str) -> bool:
+            said = set(words.removeprefix("=").split())
+            return said == set(token.words) if words.startswith("=") else said <= set(token.words)
+
+        return not any(meant(words) for words in self.config.unread)
 
     @property
     def signatures(self) -> tuple[Signature, ...]:

@@ -32,7 +32,7 @@ from arnold.policy.actor_critic import PolicyOutput, TaskTables
 from arnold.policy.fronted import Fronted
 from arnold.policy.mlp import MlpActorCritic, MlpTokenIds
 from arnold.policy.normaliser import ObservationStatistics
-from arnold.vocab import TokenTable, Vocabulary, quantities
+from arnold.vocab import TokenTable, Vocabulary
 
 KEY = "posture"
 """Of the reflexes' arrays among the parameters."""
@@ -131,19 +131,16 @@ class PostureActorCritic(Fronted[MlpActorCritic]):
 
 
 def muscle_rows(observation: TokenTable, action: TokenTable, said: str) -> np.ndarray:
-    """The rows (M,) of an observation that say the ``error`` of each muscle's length, its ``target`` activation or its
-    ``present`` one.
+    """The rows (M,) of an observation that say the ``error`` of each muscle's length, or its ``target`` activation.
 
     Raises:
         UserError: where the task does not show it.
     """
-    quantity = {"error": {"position", "error"}, "target": {"activation", "target"}, "present": {"activation"}}[said]
+    quantity = {"error": {"position", "error"}, "target": {"activation", "target"}}[said]
     place_of = {
         token.entity: place
         for place, token in enumerate(observation)
-        if "muscle" in token.entity
-        and quantity <= set(token.quantity)
-        and (said != "present" or len(token.quantity) == 1)
+        if "muscle" in token.entity and quantity <= set(token.quantity)
     }
     missing = [token for token in action if token.entity not in place_of]
     if missing:
@@ -152,22 +149,3 @@ def muscle_rows(observation: TokenTable, action: TokenTable, said: str) -> np.nd
             "missing); reflexes are for imitation tasks (arnold.tasks.imitate.Imitate)"
         )
     return np.array([place_of[token.entity] for token in action], np.int32)
-
-
-def joint_rows(
-    observation: TokenTable, commanded: TokenTable, quantity: quantities.Quantity = quantities.JOINT_POSITION
-) -> np.ndarray:
-    """The rows (I,) of an observation that say the angle, or another quantity, of each joint that is commanded.
-
-    Raises:
-        UserError: where the task does not show it.
-    """
-    place_of = {(token.entity, token.quantity): place for place, token in enumerate(observation)}
-    sought = [(token.entity, quantity) for token in commanded]
-    missing = [" ".join(entity) for entity, quantity in sought if (entity, quantity) not in place_of]
-    if missing:
-        raise UserError(
-            f"the task does not show the {' '.join(quantity)} of {missing[0]!r} and {len(missing) - 1} more joints; "
-            "imitation tasks do (arnold.tasks.imitate.Imitate)"
-        )
-    return np.array([place_of[key] for key in sought], np.int32)
