@@ -11,22 +11,25 @@ def independent_velocities(model: mujoco.MjModel, qpos: np.ndarray) -> np.ndarra
 
     Args:
         model: with joint equalities, whose dependent joint follows a polynomial of another or stands still.
-        qpos: (nq,) where.
+        qpos: (..., nq) where.
 
     Returns:
-        (nv, I): qvel is this times the I independent velocities, which are those of the joints that are not dependent.
+        (..., nv, I): qvel is this times the I independent velocities, which are those of the joints that are not
+        dependent.
     """
-    whole = np.eye(model.nv)
+    whole = np.zeros((*qpos.shape[:-1], model.nv, model.nv))
+    whole[..., np.arange(model.nv), np.arange(model.nv)] = 1.0
     equalities = np.flatnonzero(model.eq_type == int(mujoco.mjtEq.mjEQ_JOINT))
     one, other = model.eq_obj1id[equalities], model.eq_obj2id[equalities]
     dofs = model.jnt_dofadr[one]
-    whole[dofs] = 0.0
+    whole[..., dofs, :] = 0.0
     led = other >= 0
     dofs, other, polynomial = dofs[led], other[led], model.eq_data[equalities[led], 1:5]
-    x = qpos[model.jnt_qposadr[other]] - model.qpos0[model.jnt_qposadr[other]]
+    x = qpos[..., model.jnt_qposadr[other]] - model.qpos0[model.jnt_qposadr[other]]
     powers = np.arange(4)
-    whole[dofs, model.jnt_dofadr[other]] = (polynomial * (powers + 1) * x[:, None] ** powers).sum(axis=1)
-    return whole[:, independent_dofs(model)]
+    slopes = (polynomial * (powers + 1) * x[..., None] ** powers).sum(axis=-1)
+    whole[..., dofs, model.jnt_dofadr[other]] = slopes
+    return whole[..., independent_dofs(model)]
 
 
 def independent_dofs(model: mujoco.MjModel) -> list[int]:

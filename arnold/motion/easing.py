@@ -6,11 +6,11 @@ so that a controller lags behind by half a turn. The trajectory is therefore cho
 
     sum |x(q) - x(q0)|^2 / CLOSE^2  +  sum ((I ddq + d dq) / (SHARE s))^2  +  POSTURE^2 sum |q - q0|^2
 
-over the arms' joints q that follow no other: x the keypoints' places, q0 the motion as it was solved, I and d the
-inertia and the damping about a joint and what follows it, s its muscles' isometric strength in that pose, in the
-direction in which it is less; before the first frame and after the last the motion goes on with the velocity that it
-has there. What would make a tendon jump from one side of a bone to the other is eased less,
-or not at all.
+over the arms' joints q that follow no other, within their limits: x the keypoints' places, q0 the motion as it was
+solved, I and d the inertia and the damping about a joint and what follows it, s its muscles' isometric strength in that
+pose, in the direction in which it is less; before the first frame and after the last the motion goes on with the
+velocity that it has there. What would make a tendon jump from one side of a bone to the other is eased less, or not at
+all.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import dataclasses
 
 import mujoco
 import numpy as np
-from scipy.linalg import solveh_banded
-from threadpoolctl import threadpool_limits
+from scipy import sparse
+from scipy.sparse.linalg import spsolve
 
 from arnold.embodiments.moments import independent_dofs, independent_velocities
 from arnold.motion.activations import muscles_and_need
@@ -28,14 +28,16 @@ from arnold.motion.quality import THRESHOLDS, tendon_jumps
 from arnold.motion.skeleton import Skeleton
 
 CLOSE = 0.01  # m
-SHARES = (0.2, 0.5)  # of the strength: what weighs as much as CLOSE; the next where tendons would jump
+SHARES = (0.1, 0.2, 0.5)  # of the strength: what weighs as much as CLOSE; the next where tendons would jump
 POSTURE = 0.3  # per rad
 LEAST_STRENGTH = 2.0  # N m
 EASY = 0.1  # of the strength: where damping never takes more, a motion is left as it is
-STEPS, LARGEST_STEP, SMALL_STEP = 8, 0.3, 2e-3  # Gauss-Newton steps; rad at which one is cut off and at which they end
+ROUNDS = 3  # times that strength and inertia are taken anew, where the joints have come to
+STEPS, TRIES, SMALL_STEP = 15, 6, 2e-3  # Levenberg-Marquardt steps, of shorter ones for each; rad at which they end
+DAMPED = 8.0  # by how much the damping of steps grows and shrinks
+BEYOND = 0.01  # rad beyond a limit: what weighs as much as CLOSE
 PIECE, OVERLAP = 1000, 100  # frames that are solved at once, and beyond them
 REACH = 2  # frames: what muscles are asked for is made of a pose, the one before and the one after
-FIRMLY = 1e9  # holds frames where they are
 
 
 def eased(skeleton: Skeleton, qpos: np.ndarray, rate: float) -> np.ndarray:
@@ -56,22 +58,22 @@ def eased(skeleton: Skeleton, qpos: np.ndarray, rate: float) -> np.ndarray:
     arms = _Arms.of(skeleton)
     if not len(arms.columns):
         return qpos
-    inertia, damping = arms.resistance(qpos)
+    _, damping = arms.resistance(qpos)
     if (np.abs(damping * np.gradient(qpos[:, arms.address], 1.0 / rate, axis=0)) < EASY).all():
         return qpos
-    before, after = (inertia * rate**2 + way * damping * rate / 2.0 for way in (-1.0, 1.0))
-    asked = np.stack([before, -2.0 * inertia * rate**2, after])
     jump = max(THRESHOLDS["tendon jump (relative)"], tendon_jumps(model, qpos, rate)["muscles"])
     for share in SHARES:
-        easier = _in_pieces(arms, qpos, asked / share)
+        easier = qpos
+        for _ in range(ROUNDS):
+            easier = _in_pieces(arms, qpos, easier, arms.asked(easier, rate) / share)
         if tendon_jumps(model, easier, rate)["muscles"] <= jump:
             return easier
     return qpos
 
 
-def _in_pieces(arms: _Arms, qpos: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """The easiest trajectory near ``qpos`` (T, nq), however long; ``asked`` as for `_solved`."""
-    result = qpos
+def _in_pieces(arms: _Arms, qpos: np.ndarray, begun: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """The easiest trajectory near ``qpos`` (T, nq), however long; ``begun`` and ``asked`` as for `_solved`."""
+    result = begun
     for first in range(0, len(qpos), PIECE):
         known = min(first, REACH)
         piece = slice(first - known, min(first + PIECE + OVERLAP, len(qpos)))
@@ -115,11 +117,11 @@ class _Arms:
         model, data = self.skeleton.full, self.data
         inertia, damping = np.zeros((2, len(qpos), len(self.columns)))
         mass = np.zeros((model.nv, model.nv))
-        for frame, pose in enumerate(qpos):
+        every = independent_velocities(model, qpos)[..., self.columns]
+        for frame, (pose, free) in enumerate(zip(qpos, every, strict=True)):
             data.qpos, data.qvel, data.qacc = pose, 0.0, 0.0
             moments, _ = muscles_and_need(model, data)
             mujoco.mj_fullM(model, data, mass)
-            free = independent_velocities(model, pose)[:, self.columns]
             about = moments.T @ free
             strength = np.minimum(np.maximum(about, 0.0).sum(axis=0), np.maximum(-about, 0.0).sum(axis=0))
             strength = np.maximum(strength, LEAST_STRENGTH)
@@ -127,21 +129,30 @@ class _Arms:
             damping[frame] = np.square(free).T @ model.dof_damping / strength
         return inertia, damping
 
-    def places(self, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The keypoints' places (3 K,) m in a pose, and how they move with the joints (3 K, n)."""
+    def asked(self, qpos: np.ndarray, rate: float) -> np.ndarray:
+        """(3, T, n): what the pose before, at and after a frame contributes to the share of strength that it asks."""
+        inertia, damping = self.resistance(qpos)
+        before, after = (inertia * rate**2 + way * damping * rate / 2.0 for way in (-1.0, 1.0))
+        return np.stack([before, -2.0 * inertia * rate**2, after])
+
+    def places(self, qpos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The keypoints' places (T, 3 K) m, and how they move with the joints (T, 3 K, n)."""
         model, data = self.skeleton.full, self.data
-        data.qpos = pose
-        mujoco.mj_kinematics(model, data)
-        mujoco.mj_comPos(model, data)
-        jacobian = np.zeros((len(self.bodies), 3, model.nv))
-        for row, body in zip(jacobian, self.bodies, strict=True):
-            mujoco.mj_jacBody(model, data, row, None, body)
-        free = independent_velocities(model, pose)[:, self.columns]
-        return data.xpos[self.bodies].ravel(), jacobian.reshape(-1, model.nv) @ free
+        places = np.zeros((len(qpos), len(self.bodies), 3))
+        jacobians = np.zeros((len(qpos), len(self.bodies), 3, model.nv))
+        for pose, place, rows in zip(qpos, places, jacobians, strict=True):
+            data.qpos = pose
+            mujoco.mj_kinematics(model, data)
+            mujoco.mj_comPos(model, data)
+            place[:] = data.xpos[self.bodies]
+            for body, row in zip(self.bodies, rows, strict=True):
+                mujoco.mj_jacBody(model, data, row, None, body)
+        free = independent_velocities(model, qpos)[..., self.columns]
+        return places.reshape(len(qpos), -1), jacobians.reshape(len(qpos), -1, model.nv) @ free
 
 
 def _solved(arms: _Arms, qpos: np.ndarray, begun: np.ndarray, asked: np.ndarray, known: int) -> np.ndarray:
-    """The easiest trajectory (T, nq) near ``qpos``, by Gauss and Newton.
+    """The easiest trajectory (T, nq) near ``qpos``, by Levenberg and Marquardt.
 
     Args:
         arms: what may change.
@@ -150,55 +161,60 @@ def _solved(arms: _Arms, qpos: np.ndarray, begun: np.ndarray, asked: np.ndarray,
         asked: (3, T, n), what the pose before, at and after a frame contributes to what it asks of muscles.
         known: so many frames at the beginning stay as they are.
     """
-    wanted = [arms.places(pose)[0] for pose in qpos]
-    (one, two, three), every = asked[:, 1:-1], np.arange(len(arms.address))
-    ends = asked[2] - asked[0]  # what is asked for where the motion goes on as it begins, or as it ends
-    ends[1:-1] = 0.0
-    result = begun
+    of_muscles = _of_muscles(asked)
+    like_it = POSTURE * sparse.eye_array(of_muscles.shape[1])
+    wanted, liked = arms.places(qpos)[0], qpos[:, arms.address]
+    lower, upper = arms.skeleton.lower[arms.address], arms.skeleton.upper[arms.address]
+    changed = slice(known * len(arms.address), None)
+
+    def terms(pose: np.ndarray) -> tuple[np.ndarray, sparse.csc_array]:
+        """What is to be small, and how it changes with the joints of the frames that are not known."""
+        now = pose[:, arms.address]
+        places, moving = arms.places(pose)
+        beyond = now - np.clip(now, lower, upper)
+        values = (
+            of_muscles @ now.ravel(),
+            POSTURE * (now - liked).ravel(),
+            (places - wanted).ravel() / CLOSE,
+            beyond.ravel() / BEYOND,
+        )
+        frames = np.arange(len(pose) + 1)
+        slopes = (
+            of_muscles,
+            like_it,
+            sparse.bsr_array((moving / CLOSE, frames[:-1], frames)),
+            sparse.diags_array((beyond != 0).ravel() / BEYOND),
+        )
+        return np.concatenate(values), sparse.csc_array(sparse.vstack(slopes, format="csc")[:, changed])
+
+    result, (values, slopes), damping = begun, terms(begun), 1.0
     for _ in range(STEPS):
-        now = result[:, arms.address]
-        need = one * now[:-2] + two * now[1:-1] + three * now[2:]
-        slope = POSTURE**2 * (qpos[:, arms.address] - now)
-        for shift, weight in enumerate((one, two, three)):
-            slope[shift : shift + len(need)] -= weight * need
-        for at, beside in ((0, 1), (-1, -2)):
-            pull = np.square(ends[at]) * (now[beside] - now[at])
-            slope[at] += pull
-            slope[beside] -= pull
-        blocks = np.zeros((len(qpos), len(every), len(every)))
-        for frame, pose in enumerate(result):
-            place, jacobian = arms.places(pose)
-            slope[frame] += jacobian.T @ (wanted[frame] - place) / CLOSE**2
-            blocks[frame] = jacobian.T @ jacobian / CLOSE**2
-        blocks[:, every, every] += POSTURE**2
-        blocks[:known, every, every] += FIRMLY
-        for shift, weight in enumerate((one, two, three)):
-            blocks[shift : shift + len(need), every, every] += weight**2
-        next_, after_next = np.zeros((len(qpos) - 1, len(every))), one * three
-        next_[:-1] += one * two
-        next_[1:] += two * three
-        for at, beside in ((0, 1), (-1, -2)):
-            for frame in (at, beside):
-                blocks[frame, every, every] += np.square(ends[at])
-            next_[at] -= np.square(ends[at])
-        step = np.clip(_banded(blocks, next_, after_next, slope), -LARGEST_STEP, LARGEST_STEP)
-        result = result.copy()
-        result[:, arms.address] += step
-        result = np.concatenate([result[:known], arms.skeleton.obey(result[known:])])
+        curvature, slope = slopes.T @ slopes, slopes.T @ values
+        for _ in range(TRIES):
+            step = spsolve(sparse.csc_array(curvature + damping * sparse.eye_array(len(slope))), -slope)
+            tried = result.copy()
+            tried[known:, arms.address] += step.reshape(-1, len(arms.address))
+            tried = arms.skeleton.led(tried)
+            further = terms(tried)
+            if np.square(further[0]).sum() < np.square(values).sum():
+                break
+            damping *= DAMPED
+        else:
+            break
+        result, (values, slopes), damping = tried, further, damping / DAMPED
         if np.abs(step).max() < SMALL_STEP:
             break
-    return result
+    return np.concatenate([begun[:known], arms.skeleton.obey(result[known:])])
 
 
-def _banded(blocks: np.ndarray, next_: np.ndarray, after_next: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Solve a symmetric system: blocks (T, n, n), diagonal ones beside them (T - 1, n) and (T - 2, n); for (T, n)."""
-    frames, n = right.shape
-    banded = np.zeros((2 * n + 1, frames * n))  # of the upper triangle, the diagonal last
-    for above in range(n):
-        rows = np.arange(n - above)
-        columns = (np.arange(frames)[:, None] * n + rows + above).ravel()
-        banded[2 * n - above, columns] = blocks[:, rows, rows + above].ravel()
-    banded[n, n:] = next_.ravel()
-    banded[0, 2 * n :] = after_next.ravel()
-    with threadpool_limits(1, "blas"):  # OpenBLAS' threads wait for each other without end where cores are busy
-        return np.asarray(solveh_banded(banded, right.ravel())).reshape(frames, n)
+def _of_muscles(asked: np.ndarray) -> sparse.csc_array:
+    """What a trajectory asks of muscles, (T n) of (T n) joint angles; ``asked`` as for `_solved`."""
+    before, at, after = asked.copy()
+    # It goes on at its ends with the velocity that it has there, which asks for damping's part alone.
+    for end, away, beyond in ((0, after, before), (-1, before, after)):
+        at[end] = (asked[2] - asked[0])[end]
+        away[end], beyond[end] = -at[end], 0.0
+    n = before.shape[1]
+    return sparse.csc_array(
+        sparse.diags_array([before.ravel()[n:], at.ravel(), after.ravel()[:-n]], offsets=[-n, 0, n], format="csc")
+    )
