@@ -11,6 +11,7 @@ from arnold.embodiments import embodiment
 from arnold.motion import Clip, easing, velocities
 from arnold.motion.activations import static_activations
 from arnold.motion.easing import eased
+from arnold.motion.quality import measure
 from arnold.motion.skeleton import Skeleton, skeleton_of
 
 pytestmark = pytest.mark.native
@@ -23,9 +24,9 @@ def arms() -> Skeleton:
 
 
 def at(skeleton: Skeleton, **joints: np.ndarray | float) -> np.ndarray:
-    """Poses (T, nq) with these angles, rad, and the rest as at rest."""
+    """Poses (T, nq) with these angles, rad, the left arm off the chest, and the rest as at rest."""
     qpos = np.tile(skeleton.full.qpos0, (FRAMES, 1))
-    for name, angle in joints.items():
+    for name, angle in ({"shoulder_elv_l": 0.5} | joints if skeleton is arms() else joints).items():
         qpos[:, skeleton.full.joint(name).qposadr[0]] = angle
     return skeleton.obey(qpos)
 
@@ -38,12 +39,20 @@ def hanging() -> np.ndarray:
     return at(arms(), elv_angle_r=plane, shoulder_elv_r=0.15, elbow_flex_r=0.4 + 0.2 * time)
 
 
-def missing(qpos: np.ndarray) -> float:
-    """N m that muscles lack for a motion, root of the mean square."""
+def clip_of(qpos: np.ndarray) -> Clip:
     model = arms().full
     joints = tuple(model.joint(j).name for j in range(model.njnt))
-    clip = Clip("swing", arms().name, RATE, joints, qpos.astype(np.float32), velocities(model, qpos, RATE))
-    return float(np.sqrt(np.mean(np.square(static_activations(model, clip)[1]))))
+    return Clip("swing", arms().name, RATE, joints, qpos.astype(np.float32), velocities(model, qpos, RATE))
+
+
+def missing(qpos: np.ndarray) -> float:
+    """N m that muscles lack for a motion, root of the mean square."""
+    return float(np.sqrt(np.mean(np.square(static_activations(arms().full, clip_of(qpos))[1]))))
+
+
+def inside(qpos: np.ndarray) -> dict[str, object]:
+    """How deep parts of the body are in each other, by a clip's report."""
+    return dict(measure(clip_of(qpos), embodiment(arms().name))["in_itself_m"])
 
 
 def test_muscles_can_follow_an_eased_motion_and_the_person_is_where_it_was() -> None:
@@ -65,6 +74,22 @@ def test_an_eased_motion_begins_and_ends_without_a_jump() -> None:
 def test_a_motion_that_asks_for_little_is_left_as_it_is() -> None:
     slow = at(arms(), elv_angle_r=np.linspace(0.3, 0.35, FRAMES), shoulder_elv_r=1.0)
     assert eased(arms(), slow, RATE) is slow
+
+
+def test_an_arm_that_hangs_in_the_chest_is_taken_out_of_it() -> None:
+    still = at(arms(), elv_angle_r=-1.55, shoulder_elv_r=0.02, elbow_flex_r=0.4)
+    before, after = (inside(qpos) for qpos in (still, eased(arms(), still, RATE)))
+    assert before["max"] > 0.01 and before["parts"] == "humerus_r and thorax"  # m
+    assert after["max"] < 0.005
+
+
+def test_joints_that_ease_would_take_beyond_their_limits_stay_within_them() -> None:
+    lower, upper = arms().lower, arms().upper
+    time = np.arange(FRAMES) / RATE
+    swing = at(arms(), elv_angle_r=-1.2 + 0.6 * np.sin(2 * np.pi * 2.0 * time), shoulder_elv_r=0.2, elbow_flex_r=0.05)
+    after = eased(arms(), swing, RATE)
+    assert (after >= lower - 1e-9).all() and (after <= upper + 1e-9).all()
+    assert missing(after) < 0.2 * missing(swing)
 
 
 def test_what_carries_a_foot_is_never_changed() -> None:

@@ -5,12 +5,14 @@ turns it at several radians per second. The models of the shoulder damp that tur
 so that a controller lags behind by half a turn. The trajectory is therefore chosen as a whole, which minimises::
 
     sum |x(q) - x(q0)|^2 / CLOSE^2  +  sum ((I ddq + d dq) / (SHARE s))^2  +  POSTURE^2 sum |q - q0|^2
+      +  sum p(q)^2 / INSIDE^2
 
 over the arms' joints q that follow no other, within their limits: x the keypoints' places, q0 the motion as it was
-solved, I and d the inertia and the damping about a joint and what follows it, s its muscles' isometric strength in that
-pose, in the direction in which it is less; before the first frame and after the last the motion goes on with the
-velocity that it has there. What would make a tendon jump from one side of a bone to the other is eased less, or not at
-all.
+solved, p how deep the body's parts are in each other where they collide (an arm that hangs is easily in a model's
+chest, where no muscle can hold it), I and d the inertia and the damping about a joint and what follows it, s its
+muscles' isometric strength in that pose, in the direction in which it is less; before the first frame and after the
+last the motion goes on with the velocity that it has there. What would make a tendon jump from one side of a bone to
+the other is eased less, or not at all.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from arnold.motion.skeleton import Skeleton
 CLOSE = 0.01  # m
 SHARES = (0.1, 0.2, 0.5)  # of the strength: what weighs as much as CLOSE; the next where tendons would jump
 POSTURE = 0.3  # per rad
+INSIDE = 0.001  # m
 LEAST_STRENGTH = 2.0  # N m
 EASY = 0.1  # of the strength: where damping never takes more, a motion is left as it is
 ROUNDS = 3  # times that strength and inertia are taken anew, where the joints have come to
@@ -59,7 +62,8 @@ def eased(skeleton: Skeleton, qpos: np.ndarray, rate: float) -> np.ndarray:
     if not len(arms.columns):
         return qpos
     _, damping = arms.resistance(qpos)
-    if (np.abs(damping * np.gradient(qpos[:, arms.address], 1.0 / rate, axis=0)) < EASY).all():
+    easy = (np.abs(damping * np.gradient(qpos[:, arms.address], 1.0 / rate, axis=0)) < EASY).all()
+    if easy and not len(arms.at(qpos).depths):
         return qpos
     jump = max(THRESHOLDS["tendon jump (relative)"], tendon_jumps(model, qpos, rate)["muscles"])
     for share in SHARES:
@@ -80,6 +84,23 @@ def _in_pieces(arms: _Arms, qpos: np.ndarray, begun: np.ndarray, asked: np.ndarr
         solved = _solved(arms, qpos[piece], result[piece], asked[:, piece], known)
         result = np.concatenate([result[: piece.start], solved, result[piece.stop :]])
     return result
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Poses:
+    """What poses (T, nq) are like, and how that changes with the n joints.
+
+    Attributes:
+        places: (T, 3 K) m, the keypoints'.
+        moving: (T, 3 K, n), the places' derivatives.
+        depths: (C,) m, of all frames' contacts with an arm: how deep one part is in another.
+        deepening: (C, T n), the depths' derivatives.
+    """
+
+    places: np.ndarray
+    moving: np.ndarray
+    depths: np.ndarray
+    deepening: sparse.coo_array
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -135,20 +156,37 @@ class _Arms:
         before, after = (inertia * rate**2 + way * damping * rate / 2.0 for way in (-1.0, 1.0))
         return np.stack([before, -2.0 * inertia * rate**2, after])
 
-    def places(self, qpos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The keypoints' places (T, 3 K) m, and how they move with the joints (T, 3 K, n)."""
-        model, data = self.skeleton.full, self.data
+    def at(self, qpos: np.ndarray) -> _Poses:
+        """What is to be known of poses (T, nq)."""
+        model, data, n = self.skeleton.full, self.data, len(self.columns)
+        free = independent_velocities(model, qpos)[..., self.columns]
         places = np.zeros((len(qpos), len(self.bodies), 3))
         jacobians = np.zeros((len(qpos), len(self.bodies), 3, model.nv))
-        for pose, place, rows in zip(qpos, places, jacobians, strict=True):
+        inside: list[tuple[int, float, np.ndarray]] = []
+        ends = np.zeros((2, 3, model.nv))
+        for frame, pose in enumerate(qpos):
             data.qpos = pose
             mujoco.mj_kinematics(model, data)
             mujoco.mj_comPos(model, data)
-            place[:] = data.xpos[self.bodies]
-            for body, row in zip(self.bodies, rows, strict=True):
-                mujoco.mj_jacBody(model, data, row, None, body)
-        free = independent_velocities(model, qpos)[..., self.columns]
-        return places.reshape(len(qpos), -1), jacobians.reshape(len(qpos), -1, model.nv) @ free
+            mujoco.mj_collision(model, data)
+            places[frame] = data.xpos[self.bodies]
+            for body, jacobian in zip(self.bodies, jacobians[frame], strict=True):
+                mujoco.mj_jacBody(model, data, jacobian, None, body)
+            for contact in data.contact:
+                if contact.dist < 0.0:
+                    for end, geom in zip(ends, contact.geom, strict=True):
+                        mujoco.mj_jac(model, data, end, None, contact.pos, int(model.geom_bodyid[geom]))
+                    deeper = contact.frame[:3] @ (ends[0] - ends[1]) @ free[frame]
+                    if deeper.any():  # with an arm
+                        inside.append((frame, -contact.dist, deeper))
+        frames, depths, deeper = (np.array(part) for part in zip(*inside, strict=True)) if inside else np.zeros((3, 0))
+        rows, columns = np.repeat(np.arange(len(inside)), n), (frames[:, None] * n + np.arange(n)).ravel()
+        return _Poses(
+            places.reshape(len(qpos), -1),
+            jacobians.reshape(len(qpos), -1, model.nv) @ free,
+            depths,
+            sparse.coo_array((deeper.ravel(), (rows, columns)), shape=(len(inside), len(qpos) * n)),
+        )
 
 
 def _solved(arms: _Arms, qpos: np.ndarray, begun: np.ndarray, asked: np.ndarray, known: int) -> np.ndarray:
@@ -163,27 +201,29 @@ def _solved(arms: _Arms, qpos: np.ndarray, begun: np.ndarray, asked: np.ndarray,
     """
     of_muscles = _of_muscles(asked)
     like_it = POSTURE * sparse.eye_array(of_muscles.shape[1])
-    wanted, liked = arms.places(qpos)[0], qpos[:, arms.address]
+    wanted, liked = arms.at(qpos).places, qpos[:, arms.address]
     lower, upper = arms.skeleton.lower[arms.address], arms.skeleton.upper[arms.address]
     changed = slice(known * len(arms.address), None)
 
     def terms(pose: np.ndarray) -> tuple[np.ndarray, sparse.csc_array]:
         """What is to be small, and how it changes with the joints of the frames that are not known."""
         now = pose[:, arms.address]
-        places, moving = arms.places(pose)
+        at = arms.at(pose)
         beyond = now - np.clip(now, lower, upper)
         values = (
             of_muscles @ now.ravel(),
             POSTURE * (now - liked).ravel(),
-            (places - wanted).ravel() / CLOSE,
+            (at.places - wanted).ravel() / CLOSE,
             beyond.ravel() / BEYOND,
+            at.depths / INSIDE,
         )
         frames = np.arange(len(pose) + 1)
         slopes = (
             of_muscles,
             like_it,
-            sparse.bsr_array((moving / CLOSE, frames[:-1], frames)),
+            sparse.bsr_array((at.moving / CLOSE, frames[:-1], frames)),
             sparse.diags_array((beyond != 0).ravel() / BEYOND),
+            at.deepening / INSIDE,
         )
         return np.concatenate(values), sparse.csc_array(sparse.vstack(slopes, format="csc")[:, changed])
 

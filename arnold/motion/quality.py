@@ -105,6 +105,7 @@ def measure(clip: Clip, body: Embodiment) -> dict[str, Any]:
         "ground": ground,
         "foot_sliding_m_s": _sliding(clip, skeleton, qpos),
         "tendon_jump": jump,
+        "in_itself_m": _in_itself(skeleton.full, qpos),
         "speed_m_s": _speed(clip, skeleton),
         "largest_joint_speed_rad_s": float(np.abs(clip.qvel[:, 6 if skeleton.root >= 0 else 0 :]).max(initial=0.0)),
     }
@@ -238,6 +239,21 @@ def _sliding(clip: Clip, skeleton: Skeleton, qpos: np.ndarray) -> dict[str, floa
     columns = [skeleton.map.touches.index(site) for site in clip.contacts]
     every = ground_contact(skeleton, qpos, clip.rate)[1][:, columns][clip.contact]
     return {"mean": float(every.mean()), "median": float(np.median(every))}
+
+
+def _in_itself(model: mujoco.MjModel, qpos: np.ndarray) -> dict[str, Any]:
+    """How deep parts that collide are in each other: the deepest, and the MJCF bodies that are so."""
+    data, deepest, parts = mujoco.MjData(model), 0.0, ""
+    for pose in qpos:
+        data.qpos = pose
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        mujoco.mj_collision(model, data)
+        for contact in data.contact:
+            bodies = model.geom_bodyid[contact.geom]
+            if bodies.all() and -contact.dist > deepest:  # 0 is the world
+                deepest, parts = -float(contact.dist), " and ".join(model.body(body).name for body in bodies)
+    return {"max": deepest, "parts": parts}
 
 
 def tendon_jumps(model: mujoco.MjModel, qpos: np.ndarray, rate: float) -> dict[str, Any]:
