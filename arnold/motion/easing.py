@@ -172,13 +172,12 @@ class _Arms:
             places[frame] = data.xpos[self.bodies]
             for body, jacobian in zip(self.bodies, jacobians[frame], strict=True):
                 mujoco.mj_jacBody(model, data, jacobian, None, body)
-            for contact in data.contact:
-                if contact.dist < 0.0:
-                    for end, geom in zip(ends, contact.geom, strict=True):
-                        mujoco.mj_jac(model, data, end, None, contact.pos, int(model.geom_bodyid[geom]))
-                    deeper = contact.frame[:3] @ (ends[0] - ends[1]) @ free[frame]
-                    if deeper.any():  # with an arm
-                        inside.append((frame, -contact.dist, deeper))
+            for contact in np.flatnonzero(data.contact.dist < 0.0) if data.ncon else ():
+                for end, geom in zip(ends, data.contact.geom[contact], strict=True):
+                    mujoco.mj_jac(model, data, end, None, data.contact.pos[contact], int(model.geom_bodyid[geom]))
+                deeper = data.contact.frame[contact][:3] @ (ends[0] - ends[1]) @ free[frame]
+                if deeper.any():  # with an arm
+                    inside.append((frame, -data.contact.dist[contact], deeper))
         frames, depths, deeper = (np.array(part) for part in zip(*inside, strict=True)) if inside else np.zeros((3, 0))
         rows, columns = np.repeat(np.arange(len(inside)), n), (frames[:, None] * n + np.arange(n)).ravel()
         return _Poses(

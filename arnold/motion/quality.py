@@ -249,10 +249,11 @@ def _in_itself(model: mujoco.MjModel, qpos: np.ndarray) -> dict[str, Any]:
         mujoco.mj_kinematics(model, data)
         mujoco.mj_comPos(model, data)
         mujoco.mj_collision(model, data)
-        for contact in data.contact:
-            bodies = model.geom_bodyid[contact.geom]
-            if bodies.all() and -contact.dist > deepest:  # 0 is the world
-                deepest, parts = -float(contact.dist), " and ".join(model.body(body).name for body in bodies)
+        for contact in np.flatnonzero(data.contact.dist < -deepest) if data.ncon else ():
+            bodies = model.geom_bodyid[data.contact.geom[contact]]
+            if bodies.all() and -data.contact.dist[contact] > deepest:  # 0 is the world
+                deepest = -float(data.contact.dist[contact])
+                parts = " and ".join(model.body(body).name for body in bodies)
     return {"max": deepest, "parts": parts}
 
 
