@@ -79,7 +79,8 @@ def test_a_motion_that_asks_for_little_is_left_as_it_is() -> None:
 def test_an_arm_that_hangs_in_the_chest_is_taken_out_of_it() -> None:
     still = at(arms(), elv_angle_r=-1.55, shoulder_elv_r=0.02, elbow_flex_r=0.4)
     before, after = (inside(qpos) for qpos in (still, eased(arms(), still, RATE)))
-    assert before["max"] > 0.01 and before["parts"] == "humerus_r and thorax"  # m
+    assert before["max"] > 0.01
+    assert before["parts"] == "humerus_r and thorax"
     assert after["max"] < 0.005
 
 
@@ -88,7 +89,8 @@ def test_joints_that_ease_would_take_beyond_their_limits_stay_within_them() -> N
     time = np.arange(FRAMES) / RATE
     swing = at(arms(), elv_angle_r=-1.2 + 0.6 * np.sin(2 * np.pi * 2.0 * time), shoulder_elv_r=0.2, elbow_flex_r=0.05)
     after = eased(arms(), swing, RATE)
-    assert (after >= lower - 1e-9).all() and (after <= upper + 1e-9).all()
+    assert (after >= lower - 1e-9).all()
+    assert (after <= upper + 1e-9).all()
     assert missing(after) < 0.2 * missing(swing)
 
 
