@@ -118,6 +118,8 @@ def test_help_names_every_command_and_loads_neither_jax_nor_mujoco() -> None:
         (["train", TASK, "--steps", "-5"], "steps is -5"),
         (["train", TASK, "--environments", "0"], "at least 1 is accepted"),
         (["train", TASK, "--set", "learner.epoch=2"], "did you mean 'epochs'"),
+        (["train", TASK, "--set", "learner.epoch=2", "--steps", "5", "--set", "seed=2"], "did you mean 'epochs'"),
+        (["train", TASK, "--set", "seed=1", "--set", "seed=2"], "give it once"),
         (["train", TASK, "--set", "learner.epochs=two"], "accepted: int"),
         (["train", TASK, "--set", "learner.epochs"], "write NAME=VALUE"),
         (["train", TASK, "--backend", "mjxx"], "did you mean 'mjx'"),

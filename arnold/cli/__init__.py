@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import itertools
 import operator
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any
 
 from arnold.errors import UserError, did_you_mean
@@ -71,12 +72,15 @@ def _run(words: list[str]) -> int:
 def _parse(words: list[str]) -> Any:
     import tyro
 
+    from arnold.cli.options import lists_of
     from arnold.cli.verbs import VERBS
 
     if " ".join(words[:2]) in VERBS:  # a verb of two words
         words = [" ".join(words[:2]), *words[2:]]
     if words and not words[0].startswith("-") and words[0] not in VERBS:
         raise UserError(f"no command {words[0]!r}; {did_you_mean(words[0], VERBS)} See `arnold --help`")
+    if words and words[0] in VERBS:
+        words = _with_lists_joined(words, lists_of(VERBS[words[0]]))
     choices = tuple(Annotated[verb, tyro.conf.subcommand(name)] for name, verb in VERBS.items())
     one_of: Any = functools.reduce(operator.or_, choices)
     said = io.StringIO()
@@ -87,6 +91,20 @@ def _parse(words: list[str]) -> Any:
         if ended.code:
             raise UserError(_one_line(said.getvalue())) from None
         raise
+
+
+def _with_lists_joined(words: list[str], lists: Collection[str]) -> list[str]:
+    """The words with the values of an option of several, given twice, behind one another: the last is not all."""
+    joined: list[list[str]] = [[]]
+    of_option: dict[str, list[str]] = {}
+    for word in words:
+        if word in lists and word in of_option:
+            joined.append(of_option[word])
+        elif word.startswith("--"):
+            joined.append(of_option.setdefault(word, [word]) if word in lists else [word])
+        else:
+            joined[-1].append(word)
+    return list(itertools.chain(*{id(part): part for part in joined}.values()))
 
 
 def _one_line(box: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,13 @@ Count = Annotated[int | None, tyro.conf.arg(metavar="N")]
 
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="[NAME ...]")]
 Pairs = Annotated[tuple[str, ...], tyro.conf.arg(metavar="[NAME=VALUE ...]")]
+
+
+def lists_of(command: type) -> frozenset[str]:
+    """The options of a command that take several values, as they are written."""
+    kinds = typing.get_type_hints(command, include_extras=True)
+    return frozenset(f"--{name.replace('_', '-')}" for name, kind in kinds.items() if kind in (Names, Pairs))
+
 
 BACKENDS = ("native", "mjx")
 
