@@ -39,6 +39,7 @@ ROUNDS = 3  # times that strength and inertia are taken anew, where the joints h
 STEPS, TRIES, SMALL_STEP = 15, 6, 2e-3  # Levenberg-Marquardt steps, of shorter ones for each; rad at which they end
 DAMPED = 8.0  # by how much the damping of steps grows and shrinks
 BEYOND = 0.01  # rad beyond a limit: what weighs as much as CLOSE
+STILL = 1e-6  # m per rad: a contact that a joint changes by no more is not one of its arm
 PIECE, OVERLAP = 1000, 100  # frames that are solved at once, and beyond them
 REACH = 2  # frames: what muscles are asked for is made of a pose, the one before and the one after
 
@@ -176,7 +177,7 @@ class _Arms:
                 for end, geom in zip(ends, data.contact.geom[contact], strict=True):
                     mujoco.mj_jac(model, data, end, None, data.contact.pos[contact], int(model.geom_bodyid[geom]))
                 deeper = data.contact.frame[contact][:3] @ (ends[0] - ends[1]) @ free[frame]
-                if deeper.any():  # with an arm
+                if np.abs(deeper).max() > STILL:  # with an arm
                     inside.append((frame, -data.contact.dist[contact], deeper))
         frames, depths, deeper = (np.array(part) for part in zip(*inside, strict=True)) if inside else np.zeros((3, 0))
         rows, columns = np.repeat(np.arange(len(inside)), n), (frames[:, None] * n + np.arange(n)).ravel()
