@@ -278,9 +278,9 @@ EXPERTS: dict[str, ExpertRecipe] = {
     "baoding_harder": _lesson("baoding_harder", 250_000, (-1.6, -2.8), (1.5e-4, 1e-5), "baoding_hard"),
     "object_relocate": _lesson("object_relocate", 800_000, (-0.7, -2.0), (3e-4, 5e-5)),
     "object_relocate_p1": _lesson("object_relocate_p1", 800_000, (-0.7, -2.0), (3e-4, 5e-5)),
-    # What ships followed recordings besides (README.md), in four parts, noise and step raised again for each.
+    # What ships followed recordings besides (README.md), in five parts, noise and step raised again for each.
     "imitate_reaching": ExpertRecipe(
-        "imitate_reaching", steps=1_600_000, environments=256, learner=_LABELLED, network=_ARMS, teacher="cmc"
+        "imitate_reaching", steps=2_080_000, environments=256, learner=_LABELLED, network=_ARMS, teacher="cmc"
     ),
     "imitate_walking_first": _postures("imitate_walking", 1_200_000, (-0.95, -1.0), (3e-4, 1.5e-4), network=_LEGS),
     "imitate_walking": _postures(
