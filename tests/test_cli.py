@@ -14,7 +14,9 @@ from typing import NamedTuple
 
 import pytest
 
-from arnold.cli import main
+from arnold.cli import _with_lists_joined, main
+from arnold.cli.options import lists_of
+from arnold.cli.verbs import VERBS
 
 TASK = "elbow_pose"
 ITERATIONS, STEPS = 2, 100  # rollouts of 25 steps in two environments
@@ -103,6 +105,16 @@ def test_help_names_every_command_and_loads_neither_jax_nor_mujoco() -> None:
         assert f"• {verb} " in done.stdout
 
 
+def test_an_option_of_several_values_given_twice_keeps_them_all() -> None:
+    lists = {(verb, option) for verb, command in VERBS.items() for option in lists_of(command)}
+    assert {("train", "--set"), ("evaluate", "--tasks"), ("analyze subspace", "--ranks")} < lists
+    assert ("analyze ablation", "--task") in lists  # another spelling
+    assert ("retarget", "--body") not in lists  # tyro appends them itself
+    words = ["x", "--tasks", "a", "--seed", "-5", "y", "--task=b", "z", "--tasks", "c", "d"]
+    joined = _with_lists_joined(words, lists_of(VERBS["analyze ablation"]))
+    assert joined == ["x", "--seed", "-5", "y", "z", "--tasks", "a", "b", "c", "d"]
+
+
 @pytest.mark.native
 @pytest.mark.parametrize(
     ("words", "said"),
@@ -120,6 +132,7 @@ def test_help_names_every_command_and_loads_neither_jax_nor_mujoco() -> None:
         (["train", TASK, "--set", "learner.epoch=2"], "did you mean 'epochs'"),
         (["train", TASK, "--set", "learner.epoch=2", "--steps", "5", "--set", "seed=2"], "did you mean 'epochs'"),
         (["train", TASK, "--set", "seed=1", "--set", "seed=2"], "give it once"),
+        (["train", "--set=learner.epoch=2", TASK, "--set=seed=2"], "did you mean 'epochs'"),
         (["train", TASK, "--set", "learner.epochs=two"], "accepted: int"),
         (["train", TASK, "--set", "learner.epochs"], "write NAME=VALUE"),
         (["train", TASK, "--backend", "mjxx"], "did you mean 'mjx'"),

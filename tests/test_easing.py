@@ -84,14 +84,44 @@ def test_an_arm_that_hangs_in_the_chest_is_taken_out_of_it() -> None:
     assert after["max"] < 0.005
 
 
-def test_joints_that_ease_would_take_beyond_their_limits_stay_within_them() -> None:
-    lower, upper = arms().lower, arms().upper
+def test_hands_in_the_floor_are_left_to_whatever_lifts_the_body() -> None:
+    whole = skeleton_of(embodiment("musclemimic_fullbody_nofingers"))
+    still = at(whole, shoulder_elv_r=0.5, shoulder_elv_l=0.5)
+    still[:, whole.root + 2] -= 1.0  # m
+    assert eased(whole, still, RATE) is still
+
+
+def test_limits_are_counted_with_while_a_motion_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     time = np.arange(FRAMES) / RATE
-    swing = at(arms(), elv_angle_r=-1.2 + 0.6 * np.sin(2 * np.pi * 2.0 * time), shoulder_elv_r=0.2, elbow_flex_r=0.05)
-    after = eased(arms(), swing, RATE)
-    assert (after >= lower - 1e-9).all()
-    assert (after <= upper + 1e-9).all()
-    assert missing(after) < 0.2 * missing(swing)
+    raised = np.abs(0.5 * np.sin(2 * np.pi * 2.0 * time))
+    swing = at(arms(), elv_angle_r=0.3 * np.sin(25.0 * time), shoulder_elv_r=raised)
+    cut: list[float] = []
+    obey = type(arms()).obey
+
+    def watched(skeleton: Skeleton, qpos: np.ndarray) -> np.ndarray:
+        cut.append(float(np.abs(obey(skeleton, qpos) - qpos).max()))
+        return obey(skeleton, qpos)
+
+    monkeypatch.setattr(type(arms()), "obey", watched)
+    eased(arms(), swing, RATE)
+    assert max(cut) < 0.02  # rad
+    cut.clear()
+    monkeypatch.setattr(easing, "BEYOND", 1e9)
+    eased(arms(), swing, RATE)
+    assert max(cut) > 0.1
+
+
+def test_places_and_depths_change_as_their_derivatives_say() -> None:
+    found = easing._Arms.of(arms())
+    pose = at(arms(), elv_angle_r=-1.5, shoulder_elv_r=0.05, elbow_flex_r=0.4)[:2]
+    before, change = found.at(pose), 1e-6 * np.random.default_rng(0).standard_normal((2, len(found.address)))
+    pose = pose.copy()
+    pose[:, found.address] += change
+    after = found.at(arms().led(pose))
+    moved = np.einsum("tki,ti->tk", before.moving, change)
+    np.testing.assert_allclose(after.places - before.places, moved, atol=1e-10)
+    assert len(before.depths) == 2  # the upper arm in the chest, in each frame
+    np.testing.assert_allclose(after.depths - before.depths, before.deepening @ change.ravel(), atol=1e-9)
 
 
 def test_what_carries_a_foot_is_never_changed() -> None:

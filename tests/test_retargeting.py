@@ -16,7 +16,7 @@ from shared_data import SHARED, needs
 from arnold.cli import main
 from arnold.embodiments import Embodiment, embodiment
 from arnold.errors import UserError
-from arnold.motion import Clip, Motion, velocities
+from arnold.motion import Clip, Motion, folder, velocities
 from arnold.motion.bodies import BodyMap, register_map
 from arnold.motion.cycles import WALKING, gait
 from arnold.motion.folder import motion_files, names_of
@@ -383,6 +383,15 @@ def test_a_folder_goes_on_past_a_bad_file_and_resumes(
     assert main(words) == 1
     assert "1 of 3 clips were there already" in capsys.readouterr().out
     assert made.stat().st_mtime_ns == before
+
+
+def test_what_another_version_of_retargeting_made_is_made_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = opensim_file(tmp_path / "walk.mot", dict(gait(WALKING, seconds=0.5, rate=RATE).angles))
+    work = folder.Work(file, LEGS, tmp_path / "clips", "walk")
+    before = work.fingerprint()
+    assert work.fingerprint() == before
+    monkeypatch.setattr(folder, "VERSION", folder.VERSION + 1)
+    assert work.fingerprint() != before
 
 
 def test_one_file_to_two_bodies_by_one_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ import operator
 import os
 import sys
 import traceback
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from arnold.errors import UserError, did_you_mean
@@ -93,18 +93,23 @@ def _parse(words: list[str]) -> Any:
         raise
 
 
-def _with_lists_joined(words: list[str], lists: Collection[str]) -> list[str]:
-    """The words with the values of an option of several, given twice, behind one another: the last is not all."""
-    joined: list[list[str]] = [[]]
+def _with_lists_joined(words: list[str], lists: Mapping[str, str]) -> list[str]:
+    """The words, with the values of an option of several that is given twice joined; tyro keeps the last ones only."""
+    others: list[str] = []
     of_option: dict[str, list[str]] = {}
+    current = others
     for word in words:
-        if word in lists and word in of_option:
-            joined.append(of_option[word])
-        elif word.startswith("--"):
-            joined.append(of_option.setdefault(word, [word]) if word in lists else [word])
+        spelled, equals, value = word.partition("=")
+        if own := lists.get(spelled):
+            current = of_option.setdefault(own, [own])
+            if equals:  # one value; what follows is none
+                current.append(value)
+                current = others
         else:
-            joined[-1].append(word)
-    return list(itertools.chain(*{id(part): part for part in joined}.values()))
+            if word.startswith("-"):
+                current = others
+            current.append(word)
+    return [*others, *itertools.chain(*of_option.values())]
 
 
 def _one_line(box: str) -> str:

@@ -19,10 +19,17 @@ Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="[NAME ...]")]
 Pairs = Annotated[tuple[str, ...], tyro.conf.arg(metavar="[NAME=VALUE ...]")]
 
 
-def lists_of(command: type) -> frozenset[str]:
-    """The options of a command that take several values, as they are written."""
-    kinds = typing.get_type_hints(command, include_extras=True)
-    return frozenset(f"--{name.replace('_', '-')}" for name, kind in kinds.items() if kind in (Names, Pairs))
+def lists_of(command: type) -> dict[str, str]:
+    """How a command's options of several values are written: every spelling, with the option's own name."""
+    found = {}
+    for name, kind in typing.get_type_hints(command, include_extras=True).items():
+        of, *said = typing.get_args(kind) if typing.get_origin(kind) is Annotated else (kind,)
+        several = typing.get_origin(of) is tuple and Ellipsis in typing.get_args(of)
+        if several and not any(one in (tyro.conf.Positional, tyro.conf.UseAppendAction) for one in said):
+            own = f"--{name.replace('_', '-')}"
+            aliases = [alias for one in said for alias in getattr(one, "aliases", None) or ()]
+            found.update(dict.fromkeys((own, *aliases), own))
+    return found
 
 
 BACKENDS = ("native", "mjx")

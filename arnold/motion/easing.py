@@ -5,14 +5,14 @@ turns it at several radians per second. The models of the shoulder damp that tur
 so that a controller lags behind by half a turn. The trajectory is therefore chosen as a whole, which minimises::
 
     sum |x(q) - x(q0)|^2 / CLOSE^2  +  sum ((I ddq + d dq) / (SHARE s))^2  +  POSTURE^2 sum |q - q0|^2
-      +  sum p(q)^2 / INSIDE^2
+      +  sum p(q)^2 / INSIDE^2  +  sum b(q)^2 / BEYOND^2
 
-over the arms' joints q that follow no other, within their limits: x the keypoints' places, q0 the motion as it was
-solved, p how deep the body's parts are in each other where they collide (an arm that hangs is easily in a model's
-chest, where no muscle can hold it), I and d the inertia and the damping about a joint and what follows it, s its
-muscles' isometric strength in that pose, in the direction in which it is less; before the first frame and after the
-last the motion goes on with the velocity that it has there. What would make a tendon jump from one side of a bone to
-the other is eased less, or not at all.
+over the arms' joints q that follow no other: x the keypoints' places, q0 the motion as it was solved, p how deep the
+body's parts are in each other where they collide (an arm that hangs is easily in a model's chest, where no muscle can
+hold it), b how far joints are beyond their limits (what is left of it is cut off at the end), I and d the inertia and
+the damping about a joint and what follows it, s its muscles' isometric strength in that pose, in the direction in which
+it is less; before the first frame and after the last the motion goes on with the velocity that it has there. What would
+make a tendon jump from one side of a bone to the other is eased less, or not at all.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from scipy.sparse.linalg import spsolve
 
 from arnold.embodiments.moments import independent_dofs, independent_velocities
 from arnold.motion.activations import muscles_and_need
-from arnold.motion.quality import THRESHOLDS, tendon_jumps
+from arnold.motion.quality import THRESHOLDS, tendon_jumps, touching_itself
 from arnold.motion.skeleton import Skeleton
 
 CLOSE = 0.01  # m
@@ -45,16 +45,16 @@ REACH = 2  # frames: what muscles are asked for is made of a pose, the one befor
 
 
 def eased(skeleton: Skeleton, qpos: np.ndarray, rate: float) -> np.ndarray:
-    """The motion with joints turned less where muscles could not follow and keypoints hardly notice.
+    """The motion with arms where muscles could not follow turned less, and out of other parts of the body.
 
     Args:
         skeleton: of the body.
-        qpos: (T, nq), on the body's couplings.
+        qpos: (T, nq) finite, T > 1, on the body's couplings.
         rate: frames per second.
 
     Returns:
-        (T, nq) within the body's limits and on its couplings; the same array for a body without muscles or arms, and
-        where damping asks for little or muscles' tendons would jump.
+        (T, nq) within the body's limits and on its couplings; the same array for a body without muscles or arms, where
+        damping asks for little and no arm is in another part, and where muscles' tendons would jump whatever the share.
     """
     model = skeleton.full
     if not model.nu or (model.actuator_dyntype != int(mujoco.mjtDyn.mjDYN_MUSCLE)).any():
@@ -167,13 +167,11 @@ class _Arms:
         ends = np.zeros((2, 3, model.nv))
         for frame, pose in enumerate(qpos):
             data.qpos = pose
-            mujoco.mj_kinematics(model, data)
-            mujoco.mj_comPos(model, data)
-            mujoco.mj_collision(model, data)
+            touching = touching_itself(model, data)
             places[frame] = data.xpos[self.bodies]
             for body, jacobian in zip(self.bodies, jacobians[frame], strict=True):
                 mujoco.mj_jacBody(model, data, jacobian, None, body)
-            for contact in np.flatnonzero(data.contact.dist < 0.0) if data.ncon else ():
+            for contact in touching:
                 for end, geom in zip(ends, data.contact.geom[contact], strict=True):
                     mujoco.mj_jac(model, data, end, None, data.contact.pos[contact], int(model.geom_bodyid[geom]))
                 deeper = data.contact.frame[contact][:3] @ (ends[0] - ends[1]) @ free[frame]

@@ -19,7 +19,7 @@ from arnold.errors import UserError
 from arnold.motion.clip import Clip
 
 SUFFIXES = (".bvh", ".amc", ".c3d", ".trc", ".mot", ".sto", ".mat", ".npz", ".npy")
-VERSION = 1  # of retargeting: clips made by another one are made anew
+VERSION = 2  # of retargeting: clips made by another one are made anew
 
 
 @dataclasses.dataclass(frozen=True)

@@ -241,18 +241,31 @@ def _sliding(clip: Clip, skeleton: Skeleton, qpos: np.ndarray) -> dict[str, floa
     return {"mean": float(every.mean()), "median": float(np.median(every))}
 
 
+def touching_itself(model: mujoco.MjModel, data: mujoco.MjData) -> list[int]:
+    """The contacts of a pose in which a part of the body is in another, which neither the floor nor the room is.
+
+    Args:
+        model: of the body.
+        data: with ``qpos`` set; kinematics and contacts are computed in it.
+    """
+    mujoco.mj_kinematics(model, data)
+    mujoco.mj_comPos(model, data)
+    mujoco.mj_collision(model, data)
+    if not data.ncon:
+        return []
+    of_the_body = model.geom_bodyid[data.contact.geom].all(axis=1)  # 0 is the world
+    return [int(contact) for contact in np.flatnonzero(of_the_body & (data.contact.dist < 0.0))]
+
+
 def _in_itself(model: mujoco.MjModel, qpos: np.ndarray) -> dict[str, Any]:
     """How deep parts that collide are in each other: the deepest, and the MJCF bodies that are so."""
     data, deepest, parts = mujoco.MjData(model), 0.0, ""
     for pose in qpos:
         data.qpos = pose
-        mujoco.mj_kinematics(model, data)
-        mujoco.mj_comPos(model, data)
-        mujoco.mj_collision(model, data)
-        for contact in np.flatnonzero(data.contact.dist < -deepest) if data.ncon else ():
-            bodies = model.geom_bodyid[data.contact.geom[contact]]
-            if bodies.all() and -data.contact.dist[contact] > deepest:  # 0 is the world
+        for contact in touching_itself(model, data):
+            if -data.contact.dist[contact] > deepest:
                 deepest = -float(data.contact.dist[contact])
+                bodies = model.geom_bodyid[data.contact.geom[contact]]
                 parts = " and ".join(model.body(body).name for body in bodies)
     return {"max": deepest, "parts": parts}
 
