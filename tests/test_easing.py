@@ -111,9 +111,18 @@ def test_limits_are_counted_with_while_a_motion_is_chosen(monkeypatch: pytest.Mo
     assert max(cut) > 0.1
 
 
+def test_fingers_that_stand_still_are_not_eased() -> None:
+    whole = skeleton_of(embodiment("musclemimic_fullbody"))
+    still = at(whole)
+    names = [whole.full.joint(j).name for j in range(whole.full.njnt)]
+    eased_joints = {names[list(whole.full.jnt_qposadr).index(a)] for a in easing._Arms.of(whole, still).address}
+    assert {"elv_angle_r", "shoulder_elv_l", "elbow_flex_r", "pro_sup_l"} <= eased_joints
+    assert len(eased_joints) <= 14  # of 54
+
+
 def test_places_and_depths_change_as_their_derivatives_say() -> None:
-    found = easing._Arms.of(arms())
     pose = at(arms(), elv_angle_r=-1.5, shoulder_elv_r=0.05, elbow_flex_r=0.4)[:2]
+    found = easing._Arms.of(arms(), pose)
     before, change = found.at(pose), 1e-6 * np.random.default_rng(0).standard_normal((2, len(found.address)))
     pose = pose.copy()
     pose[:, found.address] += change

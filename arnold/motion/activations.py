@@ -75,10 +75,10 @@ def muscles_and_need(model: mujoco.MjModel, data: mujoco.MjData) -> tuple[np.nda
     """Generalised force (nv, M) of each muscle per activation, and (nv,) what all of them and the ground must give."""
     need = np.zeros(model.nv)
     forces = []
+    mujoco.mj_fwdPosition(model, data)
+    mujoco.mj_fwdVelocity(model, data)
     for activation in (0.0, 1.0):
         data.act = activation
-        mujoco.mj_fwdPosition(model, data)
-        mujoco.mj_fwdVelocity(model, data)
         mujoco.mj_fwdActuation(model, data)
         forces.append(data.actuator_force.copy())
     moment = moment_arms(model, data)

@@ -39,6 +39,7 @@ ROUNDS = 3  # times that strength and inertia are taken anew, where the joints h
 STEPS, TRIES, SMALL_STEP = 15, 6, 2e-3  # Levenberg-Marquardt steps, of shorter ones for each; rad at which they end
 DAMPED = 8.0  # by how much the damping of steps grows and shrinks
 BEYOND = 0.01  # rad beyond a limit: what weighs as much as CLOSE
+MOVES = 0.01  # rad: a joint that turns less does not move
 STILL = 1e-6  # m per rad: a contact that a joint changes by no more is not one of its arm
 PIECE, OVERLAP = 1000, 100  # frames that are solved at once, and beyond them
 REACH = 2  # frames: what muscles are asked for is made of a pose, the one before and the one after
@@ -59,21 +60,29 @@ def eased(skeleton: Skeleton, qpos: np.ndarray, rate: float) -> np.ndarray:
     model = skeleton.full
     if not model.nu or (model.actuator_dyntype != int(mujoco.mjtDyn.mjDYN_MUSCLE)).any():
         return qpos
-    arms = _Arms.of(skeleton)
+    arms = _Arms.of(skeleton, qpos)
     if not len(arms.columns):
         return qpos
-    _, damping = arms.resistance(qpos)
+    inertia, damping = arms.resistance(qpos)
     easy = (np.abs(damping * np.gradient(qpos[:, arms.address], 1.0 / rate, axis=0)) < EASY).all()
     if easy and not len(arms.at(qpos).depths):
         return qpos
     jump = max(THRESHOLDS["tendon jump (relative)"], tendon_jumps(model, qpos, rate)["muscles"])
     for share in SHARES:
-        easier = qpos
-        for _ in range(ROUNDS):
-            easier = _in_pieces(arms, qpos, easier, arms.asked(easier, rate) / share)
+        easier, resistance = qpos, (inertia, damping)
+        for done in range(ROUNDS):
+            easier = _in_pieces(arms, qpos, easier, _asked(*resistance, rate) / share)
+            if done < ROUNDS - 1:
+                resistance = arms.resistance(easier)
         if tendon_jumps(model, easier, rate)["muscles"] <= jump:
             return easier
     return qpos
+
+
+def _asked(inertia: np.ndarray, damping: np.ndarray, rate: float) -> np.ndarray:
+    """(3, T, n): what the pose before, at and after a frame contributes to the share of strength that it asks."""
+    before, after = (inertia * rate**2 + way * damping * rate / 2.0 for way in (-1.0, 1.0))
+    return np.stack([before, -2.0 * inertia * rate**2, after])
 
 
 def _in_pieces(arms: _Arms, qpos: np.ndarray, begun: np.ndarray, asked: np.ndarray) -> np.ndarray:
@@ -123,16 +132,21 @@ class _Arms:
     bodies: np.ndarray
 
     @classmethod
-    def of(cls, skeleton: Skeleton) -> _Arms:
-        """Those of a skeleton: of the arms, those that follow no other."""
+    def of(cls, skeleton: Skeleton, qpos: np.ndarray) -> _Arms:
+        """Of the arms, those that follow no other, and carry a keypoint or move in qpos (T, nq): fingers do neither."""
         model, found = skeleton.full, []
+        carrying = {model.body(part).id for part in skeleton.map.keypoints.values()}
+        for _ in range(model.nbody):
+            carrying |= {int(model.body_parentid[body]) for body in carrying}
         for column, dof in enumerate(independent_dofs(model)):
             joint = int(model.dof_jntid[dof])
-            if model.joint(joint).name in skeleton.free_joints and skeleton.of_an_arm(joint):
-                found.append((column, int(model.jnt_qposadr[joint])))
-        columns, address = np.array(found, int).reshape(-1, 2).T
+            address = int(model.jnt_qposadr[joint])
+            counts = int(model.jnt_bodyid[joint]) in carrying or np.ptp(qpos[:, address]) > MOVES
+            if counts and model.joint(joint).name in skeleton.free_joints and skeleton.of_an_arm(joint):
+                found.append((column, address))
+        columns, addresses = np.array(found, int).reshape(-1, 2).T
         bodies = np.array([model.body(part).id for part in skeleton.map.keypoints.values()])
-        return cls(skeleton, mujoco.MjData(model), columns, address, bodies)
+        return cls(skeleton, mujoco.MjData(model), columns, addresses, bodies)
 
     def resistance(self, qpos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What the joints oppose to being moved, by their muscles' strength: inertia (T, n) s^2/rad, damping s/rad."""
@@ -150,12 +164,6 @@ class _Arms:
             inertia[frame] = np.einsum("vi,vw,wi->i", free, mass, free) / strength
             damping[frame] = np.square(free).T @ model.dof_damping / strength
         return inertia, damping
-
-    def asked(self, qpos: np.ndarray, rate: float) -> np.ndarray:
-        """(3, T, n): what the pose before, at and after a frame contributes to the share of strength that it asks."""
-        inertia, damping = self.resistance(qpos)
-        before, after = (inertia * rate**2 + way * damping * rate / 2.0 for way in (-1.0, 1.0))
-        return np.stack([before, -2.0 * inertia * rate**2, after])
 
     def at(self, qpos: np.ndarray) -> _Poses:
         """What is to be known of poses (T, nq)."""
