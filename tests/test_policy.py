@@ -19,6 +19,7 @@ from arnold.errors import UserError
 from arnold.policy import normaliser
 from arnold.policy.actor_critic import ActorCritic
 from arnold.policy.generalist import TransformerActorCritic, extend_tables
+from arnold.policy.initialise import Draws
 from arnold.policy.mlp import MlpActorCritic, MlpConfig
 from arnold.policy.presets import PRESETS, preset
 from arnold.policy.tokeniser import Tokeniser, WordFeatures, values_of
@@ -223,7 +224,7 @@ def test_log_standard_deviations_add_the_words_of_each_muscle():
 def test_word_features_tell_apart_tokens_that_share_most_of_their_words():
     shared, own = jax.random.normal(jax.random.key(0), (1, 1, 64)), jax.random.normal(jax.random.key(1), (1, 30, 64))
     words = 1.5 * shared + own
-    features = WordFeatures(64, 1.0, nnx.Rngs(0))(words)
+    features = WordFeatures(64, 1.0, Draws(jax.random.key(0)))(words)
 
     def alikeness(vectors: jax.Array) -> float:
         unit = vectors[0] / jnp.linalg.norm(vectors[0], axis=-1, keepdims=True)
@@ -237,7 +238,7 @@ def test_word_features_tell_apart_tokens_that_share_most_of_their_words():
 @pytest.mark.parametrize("word_gates", [True, False])
 def test_what_a_token_says_is_its_values_times_their_directions(word_gates):
     policy = TransformerActorCritic.for_tasks(_config("entity", "latent"), [LEFT])
-    tokeniser = Tokeniser(len(policy.quantities), LAGS, 16, word_gates, nnx.Rngs(0))
+    tokeniser = Tokeniser(len(policy.quantities), LAGS, 16, word_gates, Draws(jax.random.key(0)))
     values = _values(1, 1, 5)
     for group in policy.bind([LEFT]).groups:
         words = jax.random.normal(jax.random.key(2), (*group.words.shape[:2], 16))
@@ -277,7 +278,7 @@ def test_the_paper_preset_has_the_number_of_parameters_of_the_paper():
     faithful = dataclasses.replace(preset("paper"), shared_final_norm=True)
     vocabulary = Vocabulary().grow(f"word{i}" for i in range(212))
     policy = TransformerActorCritic(faithful, vocabulary, [], [])
-    shapes = jax.eval_shape(policy.init, jax.random.key(0))
+    shapes = policy.init(jax.random.key(0))
     head_of_the_std = 129  # the reference's head that hardly modulates the std is not built
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == 4_393_732 - head_of_the_std
 
@@ -285,7 +286,7 @@ def test_the_paper_preset_has_the_number_of_parameters_of_the_paper():
 def test_a_small_policy_with_two_thousand_words_fits_a_12_mb_checkpoint():
     vocabulary = Vocabulary().grow(f"word{i}" for i in range(2000))
     policy = TransformerActorCritic(preset("small"), vocabulary, [], [("angle",)])
-    shapes = jax.eval_shape(policy.init, jax.random.key(0))
+    shapes = policy.init(jax.random.key(0))
     assert sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes)) < 12e6
 
 
@@ -326,7 +327,7 @@ def test_without_normalisation_the_statistics_are_not_read():
 @pytest.mark.parametrize("switches", [{"share_decoder": True, "shared_final_norm": True}, {"log_std_per_word": False}])
 def test_the_switches_leave_out_what_they_name(switches):
     policy = TransformerActorCritic.for_tasks(_config("scalar", "full", **switches), [LEFT])
-    params = jax.eval_shape(policy.init, jax.random.key(0))
+    params = policy.init(jax.random.key(0))
     gone = {"share_decoder": "value_decoder", "shared_final_norm": "value_norm", "log_std_per_word": "log_std_words"}
     assert not {gone[name] for name in switches} & set(params)
     output = jax.eval_shape(policy.apply, params, policy.init_statistics(), policy.bind([LEFT]), _values(1, 1, 2))

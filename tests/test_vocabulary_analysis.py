@@ -24,6 +24,7 @@ from arnold.errors import UserError
 from arnold.evaluation import Evaluator
 from arnold.policy.attention import Attention
 from arnold.policy.generalist import TransformerActorCritic
+from arnold.policy.initialise import Draws
 from arnold.policy.introspection import Introspection, probabilities
 from arnold.policy.subspace import Subspace, confined
 from arnold.policy.transformer import TransformerConfig
@@ -126,7 +127,7 @@ def drawn(config: TransformerConfig, *environments: Environment) -> tuple[Transf
     """A policy of some tasks, every parameter of it random."""
     policy = TransformerActorCritic.for_tasks(config, map(tables_of, environments))
     generator = np.random.default_rng(0)
-    shapes = jax.eval_shape(policy.init, jax.random.key(0))
+    shapes = policy.init(jax.random.key(0))
     params = jax.tree.map(lambda leaf: generator.normal(0.0, 0.4, leaf.shape).astype(np.float32), shapes)
     params["embeddings"]["table"][0] = 0.0
     for part in ("read_out", "action_head"):  # actions inside their range, where everything that changes them shows
@@ -273,9 +274,8 @@ def attend(inside):
 
 
 def test_probabilities_are_the_weights_that_the_layer_reads_with():
-    from flax import nnx
 
-    layer = Attention(8, 2, nnx.Rngs(0))
+    layer = Attention(8, 2, Draws(jax.random.key(0)))
     generator = np.random.default_rng(1)
     layer.in_projection.bias[...] = generator.normal(size=24).astype(np.float32)
     x, memory = (generator.normal(size=(3, n, 8)).astype(np.float32) for n in (5, 7))

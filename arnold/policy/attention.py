@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from arnold.policy.initialise import linear
+from arnold.policy.initialise import Draws, linear
 from arnold.policy.linear import affine
 from arnold.policy.memory import keep
 
@@ -30,13 +30,13 @@ class Attention(nnx.Module):
     Args:
         width: D.
         heads: h; D is a multiple of it.
-        rngs: source of the initial weights: Xavier-uniform over the whole (D, 3D) matrix, biases 0, as the reference.
+        draws: source of the initial weights: Xavier-uniform over the whole (D, 3D) matrix, biases 0, as the reference.
     """
 
-    def __init__(self, width: int, heads: int, rngs: nnx.Rngs):
+    def __init__(self, width: int, heads: int, draws: Draws):
         self.width, self.heads = width, heads
-        self.in_projection = linear(width, 3 * width, rngs)
-        self.out_projection = linear(width, width, rngs)
+        self.in_projection = linear(width, 3 * width, draws)
+        self.out_projection = linear(width, width, draws)
 
     def to_self(self, x: jax.Array) -> jax.Array:
         """Every token of x (R, K, D) reads all of its own row."""

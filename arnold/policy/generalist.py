@@ -15,6 +15,7 @@ from flax import nnx
 from arnold.errors import UserError
 from arnold.policy import normaliser
 from arnold.policy.actor_critic import PolicyOutput, Signature, TaskTables
+from arnold.policy.initialise import Draws, parameters_of
 from arnold.policy.normaliser import ObservationStatistics
 from arnold.policy.tokeniser import GroupIds
 from arnold.policy.transformer import TransformerConfig, TransformerModule, TransformerTokenIds
@@ -49,7 +50,7 @@ class TransformerActorCritic:
         self.quantities = tuple(tuple(quantity) for quantity in quantities)
         self._signature_ids = {signature: row for row, signature in enumerate(self.signatures)}
         self._quantity_ids = {quantity: row for row, quantity in enumerate(self.quantities)}
-        self._graph = nnx.split(nnx.eval_shape(self._build, jax.random.key(0)))[0]
+        self._graph = _graph(config, len(self.vocabulary), len(self.quantities))
 
     @classmethod
     def for_tasks(cls, config: TransformerConfig, tasks: Iterable[TaskTables]) -> TransformerActorCritic:
@@ -64,7 +65,8 @@ class TransformerActorCritic:
 
     def init(self, key: jax.Array) -> dict[str, Any]:
         """Fresh parameters: Xavier-uniform matrices, zero biases, the padding word's embedding zero."""
-        return dict(nnx.to_pure_dict(nnx.state(self._build(key))))
+        module = TransformerModule(self.config, len(self.vocabulary), len(self.quantities), Draws(key))
+        return parameters_of(module)
 
     def init_statistics(self) -> ObservationStatistics:
         """Statistics of no observation yet, (S, lags)."""
@@ -142,9 +144,6 @@ class TransformerActorCritic:
         grown_params = extend_tables(params, policy.init(key))
         return policy, grown_params, normaliser.remap(statistics, self.signatures, policy.signatures)
 
-    def _build(self, key: jax.Array) -> TransformerModule:
-        return TransformerModule(self.config, len(self.vocabulary), len(self.quantities), nnx.Rngs(key))
-
     def _require_known(self, tasks: Sequence[TaskTables]) -> None:
         """Raise a :class:`UserError` that names what the policy lacks."""
         words, signatures, _ = _known_in(tasks, self.config.vocabulary)
@@ -194,6 +193,15 @@ class TransformerActorCritic:
         for row, words in enumerate(ids):
             padded[row, : len(words)] = words
         return padded
+
+
+@functools.lru_cache(maxsize=64)
+def _graph(config: TransformerConfig, words: int, quantities: int) -> nnx.GraphDef[TransformerModule]:
+    """The network without its parameters; policies of one size share it."""
+
+    graph: nnx.GraphDef[TransformerModule]
+    graph, _ = nnx.split(TransformerModule(config, words, quantities, Draws(jax.random.key(0))))
+    return graph
 
 
 def _known_in(

@@ -18,10 +18,11 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from arnold.policy.attention import Attention, share_rows
-from arnold.policy.initialise import linear
+from arnold.policy.initialise import Draws, linear
 from arnold.policy.memory import KEPT, keep, rectify
 
 LAYER_NORM_EPSILON = 1e-5  # PyTorch's default, which the reference uses
@@ -33,8 +34,8 @@ class LayerNorm(nnx.Module):
     """Zero mean and unit variance over the last axis, then a gain and an offset (Ba et al. 2016)."""
 
     def __init__(self, width: int):
-        self.scale = nnx.Param(jnp.ones((width,), jnp.float32))
-        self.bias = nnx.Param(jnp.zeros((width,), jnp.float32))
+        self.scale = nnx.Param(np.ones(width, np.float32))
+        self.bias = nnx.Param(np.zeros(width, np.float32))
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Features (..., D) in and out."""
@@ -71,9 +72,9 @@ layer_norm.defvjp(_normed, _normed_backward)
 class FeedForward(nnx.Module):
     """Linear D -> F, ReLU, linear F -> D, token by token."""
 
-    def __init__(self, width: int, hidden: int, rngs: nnx.Rngs):
-        self.expand = linear(width, hidden, rngs)
-        self.contract = linear(hidden, width, rngs)
+    def __init__(self, width: int, hidden: int, draws: Draws):
+        self.expand = linear(width, hidden, draws)
+        self.contract = linear(hidden, width, draws)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Features (..., D) in and out."""
@@ -83,11 +84,11 @@ class FeedForward(nnx.Module):
 class EncoderLayer(nnx.Module):
     """Self-attention and a feed-forward block over the tokens of each row."""
 
-    def __init__(self, width: int, heads: int, feedforward: int, rngs: nnx.Rngs):
+    def __init__(self, width: int, heads: int, feedforward: int, draws: Draws):
         self.attention_norm = LayerNorm(width)
-        self.attention = Attention(width, heads, rngs)
+        self.attention = Attention(width, heads, draws)
         self.feedforward_norm = LayerNorm(width)
-        self.feedforward = FeedForward(width, feedforward, rngs)
+        self.feedforward = FeedForward(width, feedforward, draws)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Tokens (R, K, D) in and out."""
@@ -104,15 +105,15 @@ class DecoderLayer(nnx.Module):
         self_attention: False leaves out the first block; queries then do not see each other.
     """
 
-    def __init__(self, width: int, heads: int, feedforward: int, self_attention: bool, rngs: nnx.Rngs):
+    def __init__(self, width: int, heads: int, feedforward: int, self_attention: bool, draws: Draws):
         if self_attention:
             self.self_norm = LayerNorm(width)
-            self.self_attention = Attention(width, heads, rngs)
+            self.self_attention = Attention(width, heads, draws)
         self.sees_itself = self_attention
         self.memory_norm = LayerNorm(width)
-        self.memory_attention = Attention(width, heads, rngs)
+        self.memory_attention = Attention(width, heads, draws)
         self.feedforward_norm = LayerNorm(width)
-        self.feedforward = FeedForward(width, feedforward, rngs)
+        self.feedforward = FeedForward(width, feedforward, draws)
 
     def __call__(self, x: jax.Array, memory: jax.Array) -> jax.Array:
         """Queries (N or R, Q, D) and memory (R, K, D) in, queries (R, Q, D) out."""
@@ -129,10 +130,10 @@ class EncoderStack(nnx.Module):
         layers: how many; 0 leaves only the norm.
     """
 
-    def __init__(self, width: int, heads: int, feedforward: int, layers: int, rngs: nnx.Rngs):
+    def __init__(self, width: int, heads: int, feedforward: int, layers: int, draws: Draws):
         self.depth = layers
         if layers:
-            self.layers = _stacked(lambda rngs: EncoderLayer(width, heads, feedforward, rngs), layers, rngs)
+            self.layers = _stacked(lambda draws: EncoderLayer(width, heads, feedforward, draws), layers, draws)
         self.norm = LayerNorm(width)
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -150,11 +151,11 @@ class DecoderStack(nnx.Module):
         layers: how many, at least 1.
     """
 
-    def __init__(self, width: int, heads: int, feedforward: int, layers: int, self_attention: bool, rngs: nnx.Rngs):
-        def layer(rngs: nnx.Rngs) -> DecoderLayer:
-            return DecoderLayer(width, heads, feedforward, self_attention, rngs)
+    def __init__(self, width: int, heads: int, feedforward: int, layers: int, self_attention: bool, draws: Draws):
+        def layer(draws: Draws) -> DecoderLayer:
+            return DecoderLayer(width, heads, feedforward, self_attention, draws)
 
-        self.layers = _stacked(layer, layers, rngs)
+        self.layers = _stacked(layer, layers, draws)
 
     def __call__(self, x: jax.Array, memory: jax.Array) -> jax.Array:
         """Queries (N or R, Q, D) and memory (R, K, D) in, queries (R, Q, D) out."""
@@ -162,9 +163,11 @@ class DecoderStack(nnx.Module):
         return _through(state, lambda layer, x: nnx.merge(graph, layer)(x, memory), share_rows(x, memory.shape[0]))
 
 
-def _stacked(build: Callable[[nnx.Rngs], LayerT], layers: int, rngs: nnx.Rngs) -> LayerT:
+def _stacked(build: Callable[[Draws], LayerT], layers: int, draws: Draws) -> LayerT:
     """``layers`` independently initialised layers as one module whose parameters have a leading layer axis."""
-    return nnx.vmap(lambda key: build(nnx.Rngs(key)))(jax.random.split(rngs.params(), layers))
+    built = [nnx.split(build(draws)) for _ in range(layers)]
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *(state for _, state in built))
+    return nnx.merge(built[0][0], stacked)
 
 
 def _through(layers: Any, apply: Callable[[Any, jax.Array], jax.Array], x: jax.Array) -> jax.Array:

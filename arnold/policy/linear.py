@@ -7,16 +7,20 @@ sum over rows of both operands it needs no copy. The value and the gradients are
 from __future__ import annotations
 
 import jax
+import numpy as np
 from flax import nnx
-from flax.typing import Initializer
 
 
 class Linear(nnx.Module):
-    """x @ kernel + bias over the last axis."""
+    """x @ kernel + bias over the last axis.
 
-    def __init__(self, inputs: int, outputs: int, kernel_init: Initializer, bias_init: Initializer, rngs: nnx.Rngs):
-        self.kernel = nnx.Param(kernel_init(rngs.params(), (inputs, outputs)))
-        self.bias = nnx.Param(bias_init(rngs.params(), (outputs,)))
+    Args:
+        kernel: initial weights (inputs, outputs).
+        bias: initial biases (outputs,).
+    """
+
+    def __init__(self, kernel: np.ndarray, bias: np.ndarray):
+        self.kernel, self.bias = nnx.Param(kernel), nnx.Param(bias)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Features (..., inputs) in, (..., outputs) out."""

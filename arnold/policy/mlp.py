@@ -20,6 +20,8 @@ from arnold.errors import UserError
 from arnold.policy import normaliser
 from arnold.policy.actor_critic import PolicyOutput, Signature, TaskTables
 from arnold.policy.config import JsonConfig, require_at_least
+from arnold.policy.initialise import Draws, parameters_of
+from arnold.policy.linear import Linear
 from arnold.policy.normaliser import ObservationStatistics
 from arnold.vocab import TokenTable, Vocabulary
 from arnold.vocab.mirror import mirror
@@ -72,13 +74,15 @@ class MlpTokenIds:
 class _Trunk(nnx.Module):
     """SiLU layers and a linear head, initialised orthogonally."""
 
-    def __init__(self, sizes: Sequence[int], outputs: int, head_scale: float, rngs: nnx.Rngs):
+    def __init__(self, sizes: Sequence[int], outputs: int, head_scale: float, draws: Draws):
         self.depth = len(sizes) - 1
-        hidden_init = nnx.initializers.orthogonal(2.0**0.5)
+
+        def layer(inputs: int, outputs: int, gain: float) -> Linear:
+            return Linear(draws.orthogonal(inputs, outputs, gain), np.zeros(outputs, np.float32))
+
         for i in range(self.depth):
-            setattr(self, f"layer_{i}", nnx.Linear(sizes[i], sizes[i + 1], kernel_init=hidden_init, rngs=rngs))
-        head_init = nnx.initializers.orthogonal(head_scale)
-        self.head = nnx.Linear(sizes[-1], outputs, kernel_init=head_init, rngs=rngs)
+            setattr(self, f"layer_{i}", layer(sizes[i], sizes[i + 1], 2.0**0.5))
+        self.head = layer(sizes[-1], outputs, head_scale)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         for i in range(self.depth):
@@ -89,11 +93,11 @@ class _Trunk(nnx.Module):
 class _MlpModule(nnx.Module):
     """Both trunks and the log standard deviations; rows (B, K * lags) in, muscles (B, M) out."""
 
-    def __init__(self, inputs: int, muscles: int, config: MlpConfig, rngs: nnx.Rngs):
+    def __init__(self, inputs: int, muscles: int, config: MlpConfig, draws: Draws):
         sizes = (inputs, *config.hidden)
-        self.policy = _Trunk(sizes, muscles, config.init_mean_scale, rngs)
-        self.value = _Trunk(sizes, 1, 1.0, rngs)
-        self.log_std = nnx.Param(jnp.full((muscles,), config.init_log_std, jnp.float32))
+        self.policy = _Trunk(sizes, muscles, config.init_mean_scale, draws)
+        self.value = _Trunk(sizes, 1, 1.0, draws)
+        self.log_std = nnx.Param(np.full(muscles, config.init_log_std, np.float32))
 
 
 class MlpActorCritic:
@@ -111,8 +115,8 @@ class MlpActorCritic:
             self._mirrors = (mirror(read), mirror(action_table))
         inputs = len(self._read) * self.config.lags
         muscles = len(action_table)
-        self._build = lambda key: _MlpModule(inputs, muscles, self.config, nnx.Rngs(key))
-        self._graph = nnx.split(nnx.eval_shape(self._build, jax.random.key(0)))[0]
+        self._build = lambda key: _MlpModule(inputs, muscles, self.config, Draws(key))
+        self._graph = nnx.split(self._build(jax.random.key(0)))[0]
 
     @functools.cached_property
     def tokens_read(self) -> TokenTable:
@@ -138,7 +142,7 @@ class MlpActorCritic:
 
     def init(self, key: jax.Array) -> dict[str, Any]:
         """Fresh parameters; gains sqrt(2) in the hidden layers, ``init_mean_scale`` and 1 in the two heads."""
-        return dict(nnx.to_pure_dict(nnx.state(self._build(key))))
+        return parameters_of(self._build(key))
 
     def init_statistics(self) -> ObservationStatistics:
         """Statistics of no observation yet, (K, lags)."""

@@ -20,9 +20,10 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
-from arnold.policy.initialise import xavier_uniform
+from arnold.policy.initialise import Draws
 
 WORD_FREQUENCY = 4.0
 """Initial frequency of the word features: tokens that share most of their words (two muscles of one hand: a cosine of
@@ -47,8 +48,10 @@ class WordEmbeddings(nnx.Module):
         width: D.
     """
 
-    def __init__(self, words: int, width: int, rngs: nnx.Rngs):
-        self.table = nnx.Param(xavier_uniform(rngs.params(), (words, width), jnp.float32).at[0].set(0.0))
+    def __init__(self, words: int, width: int, draws: Draws):
+        table = draws.xavier(words, width)
+        table[0] = 0.0
+        self.table = nnx.Param(table)
 
     def sums(self, word_ids: jax.Array) -> jax.Array:
         """The sum of the words' vectors, (..., D), for ids (..., W); padding counts nothing and gets no gradient."""
@@ -77,13 +80,12 @@ class WordFeatures(nnx.Module):
         scale: root mean square of the results at the start.
     """
 
-    def __init__(self, width: int, scale: float, rngs: nnx.Rngs):
+    def __init__(self, width: int, scale: float, draws: Draws):
         features = 4 * width
-        normal = nnx.initializers.normal
-        self.frequencies = nnx.Param(normal(WORD_FREQUENCY * width**-0.5)(rngs.params(), (width, features)))
-        self.phases = nnx.Param(jax.random.uniform(rngs.params(), (features,), minval=-jnp.pi, maxval=jnp.pi))
+        self.frequencies = nnx.Param(draws.normal((width, features), WORD_FREQUENCY * width**-0.5))
+        self.phases = nnx.Param(draws.uniform((features,), np.pi))
         # A sine of random phase has a mean square of a half.
-        self.kernel = nnx.Param(normal(scale * (2.0 / features) ** 0.5)(rngs.params(), (features, width)))
+        self.kernel = nnx.Param(draws.normal((features, width), scale * (2.0 / features) ** 0.5))
 
     def __call__(self, words: jax.Array) -> jax.Array:
         """Word sums (N, E, D) in, (N, E, D) out."""
@@ -101,14 +103,12 @@ class Tokeniser(nnx.Module):
         word_gates: whether a token's words multiply what it says, feature by feature.
     """
 
-    def __init__(self, quantities: int, lags: int, width: int, word_gates: bool, rngs: nnx.Rngs):
-        # Fans count the H lags of one quantity: batch_axis keeps the Q maps apart. With gates a quantity of variance 1
-        # says a vector of variance 1.
-        scaling = nnx.initializers.variance_scaling
-        initialise = scaling(1.0, "fan_in" if word_gates else "fan_avg", "uniform", batch_axis=0)
-        self.maps = nnx.Param(initialise(rngs.params(), (quantities, lags, width), jnp.float32))
+    def __init__(self, quantities: int, lags: int, width: int, word_gates: bool, draws: Draws):
+        # Xavier-uniform over the H lags of one quantity; with gates, what a value of variance 1 says has variance 1.
+        bound = (3.0 / lags) ** 0.5 if word_gates else (6.0 / (lags + width)) ** 0.5
+        self.maps = nnx.Param(draws.uniform((quantities, lags, width), bound))
         if word_gates:
-            self.gates = WordFeatures(width, 1.0, rngs)
+            self.gates = WordFeatures(width, 1.0, draws)
         self.gated = word_gates
 
     def tokens(self, values: jax.Array, ids: GroupIds, words: jax.Array) -> jax.Array:

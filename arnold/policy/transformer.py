@@ -19,11 +19,12 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from arnold.errors import UserError
 from arnold.policy.config import JsonConfig, require_at_least, require_one_of
-from arnold.policy.initialise import head, linear
+from arnold.policy.initialise import Draws, head, linear
 from arnold.policy.layers import DecoderStack, EncoderStack, LayerNorm
 from arnold.policy.tokeniser import (
     GroupIds,
@@ -140,23 +141,23 @@ class TransformerModule(nnx.Module):
         config: sizes.
         words: V, the size of the vocabulary, padding included.
         quantities: Q, how many quantities the entity tokeniser knows.
-        rngs: source of the initial weights.
+        draws: source of the initial weights.
     """
 
-    def __init__(self, config: TransformerConfig, words: int, quantities: int, rngs: nnx.Rngs):
+    def __init__(self, config: TransformerConfig, words: int, quantities: int, draws: Draws):
         c = config
         self.config = c
-        self.embeddings = WordEmbeddings(words, c.width, rngs)
+        self.embeddings = WordEmbeddings(words, c.width, draws)
         maps = quantities if c.granularity == "entity" else 1
-        self.tokeniser = Tokeniser(maps, c.lags, c.width, c.word_gates, rngs)
+        self.tokeniser = Tokeniser(maps, c.lags, c.width, c.word_gates, draws)
         if c.encoder == "latent":
-            self.reader = LatentReader(c, rngs)
+            self.reader = LatentReader(c, draws)
         else:
-            self.token_bias = nnx.Param(jnp.zeros((c.width,), jnp.float32))
-        self.encoder = EncoderStack(c.width, c.heads, c.feedforward, c.layers, rngs)
+            self.token_bias = nnx.Param(np.zeros(c.width, np.float32))
+        self.encoder = EncoderStack(c.width, c.heads, c.feedforward, c.layers, draws)
 
         def decoder(self_attention: bool) -> DecoderStack:
-            return DecoderStack(c.width, c.heads, c.feedforward, c.decoder_layers, self_attention, rngs)
+            return DecoderStack(c.width, c.heads, c.feedforward, c.decoder_layers, self_attention, draws)
 
         self.action_decoder = decoder(c.muscle_self_attention)
         self.action_norm = LayerNorm(c.width)
@@ -164,13 +165,13 @@ class TransformerModule(nnx.Module):
             self.value_decoder = decoder(c.muscle_self_attention)
         if not c.shared_final_norm:
             self.value_norm = LayerNorm(c.width)
-        self.action_head = head(c.width, rngs)
+        self.action_head = head(c.width, draws)
         if c.word_gates:
-            self.read_out = WordFeatures(c.width, 0.3 * c.width**-0.5, rngs)
-        self.value_head = head(c.width, rngs)
-        self.log_std = nnx.Param(jnp.asarray(c.init_log_std, jnp.float32))
+            self.read_out = WordFeatures(c.width, 0.3 * c.width**-0.5, draws)
+        self.value_head = head(c.width, draws)
+        self.log_std = nnx.Param(np.asarray(c.init_log_std, np.float32))
         if c.log_std_per_word:
-            self.log_std_words = nnx.Param(jnp.zeros((words,), jnp.float32))
+            self.log_std_words = nnx.Param(np.zeros(words, np.float32))
 
     def __call__(self, ids: TransformerTokenIds, values: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Means (N, B, M), log standard deviations (N, M) and values (N, B) of normalised values (N, B, K, H)."""
@@ -223,14 +224,14 @@ class LatentReader(nnx.Module):
     what is read of independent values of variance 1 has variance 1, whether a latent reads one token or all.
     """
 
-    def __init__(self, config: TransformerConfig, rngs: nnx.Rngs):
+    def __init__(self, config: TransformerConfig, draws: Draws):
         c = config
         self.heads = c.heads
-        self.queries = nnx.Param(jax.random.normal(rngs.params(), (c.latents, c.heads, c.width // c.heads)))
-        self.latents = nnx.Param(0.3 * jax.random.normal(rngs.params(), (c.latents, c.width)))
-        self.key_projection = linear(c.width, c.width, rngs)
-        self.value_projection = linear(c.width, c.width, rngs)
-        self.out_projection = linear(c.width, c.width, rngs)
+        self.queries = nnx.Param(draws.normal((c.latents, c.heads, c.width // c.heads)))
+        self.latents = nnx.Param(draws.normal((c.latents, c.width), 0.3))
+        self.key_projection = linear(c.width, c.width, draws)
+        self.value_projection = linear(c.width, c.width, draws)
+        self.out_projection = linear(c.width, c.width, draws)
 
     def __call__(
         self, tokeniser: Tokeniser, values: jax.Array, groups: Sequence[tuple[GroupIds, jax.Array]]
