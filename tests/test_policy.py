@@ -224,7 +224,7 @@ def test_log_standard_deviations_add_the_words_of_each_muscle():
 def test_word_features_tell_apart_tokens_that_share_most_of_their_words():
     shared, own = jax.random.normal(jax.random.key(0), (1, 1, 64)), jax.random.normal(jax.random.key(1), (1, 30, 64))
     words = 1.5 * shared + own
-    features = WordFeatures(64, 1.0, Draws(jax.random.key(0)))(words)
+    features = WordFeatures(64, 1.0, Draws(0))(words)
 
     def alikeness(vectors: jax.Array) -> float:
         unit = vectors[0] / jnp.linalg.norm(vectors[0], axis=-1, keepdims=True)
@@ -238,7 +238,7 @@ def test_word_features_tell_apart_tokens_that_share_most_of_their_words():
 @pytest.mark.parametrize("word_gates", [True, False])
 def test_what_a_token_says_is_its_values_times_their_directions(word_gates):
     policy = TransformerActorCritic.for_tasks(_config("entity", "latent"), [LEFT])
-    tokeniser = Tokeniser(len(policy.quantities), LAGS, 16, word_gates, Draws(jax.random.key(0)))
+    tokeniser = Tokeniser(len(policy.quantities), LAGS, 16, word_gates, Draws(0))
     values = _values(1, 1, 5)
     for group in policy.bind([LEFT]).groups:
         words = jax.random.normal(jax.random.key(2), (*group.words.shape[:2], 16))
@@ -272,6 +272,24 @@ def test_every_combination_learns_to_imitate(granularity, encoder):
         losses.append(float(value))
     assert losses[0] > 0.24  # what answering nothing costs
     assert losses[-1] < 0.05
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [TransformerActorCritic.for_tasks(preset("tiny"), [LEFT]), MlpActorCritic(*LEFT)],
+    ids=["transformer", "expert"],
+)
+def test_a_key_draws_the_same_parameters_however_it_is_traced(policy: ActorCritic):
+    keys = jax.random.split(jax.random.key(4), 3)
+    drawn = [policy.init(key) for key in keys]
+    differing = jax.tree.map(lambda a, b: bool((a != b).any()), drawn[0], drawn[1])
+    assert any(jax.tree.leaves(differing))
+    for got in (jax.jit(policy.init)(keys[1]), policy.init(keys[1])):
+        jax.tree.map(np.testing.assert_array_equal, got, drawn[1])
+    together = jax.vmap(policy.init)(keys)
+    jax.tree.map(lambda all_, one: np.testing.assert_array_equal(all_[2], one), together, drawn[2])
+    shapes = jax.eval_shape(policy.init, keys[0])
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), shapes) == jax.tree.map(lambda x: (x.shape, x.dtype), drawn[0])
 
 
 def test_the_paper_preset_has_the_number_of_parameters_of_the_paper():

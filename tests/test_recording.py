@@ -172,7 +172,7 @@ def test_a_transformers_latents_are_recorded_on_request(environment, tmp_path):
     policy = TransformerActorCritic.for_tasks(
         TransformerConfig(width=8, heads=2, feedforward=8, layers=1, latents=3), [tables]
     )
-    params = (jax.jit(policy.init)(jax.random.key(0)), policy.init_statistics())
+    params = (policy.init(jax.random.key(0)), policy.init_statistics())
     act, latents = policy_agent(policy, environment), policy_latents(policy, environment)
     seen = load_recording(record(tmp_path / "l.h5", environment, act, params, 2, latents=latents))
     assert dict(seen.latents.sizes) == {"episode": 2, "time": HORIZON, "latent": 3, "feature": 8}

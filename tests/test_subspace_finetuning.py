@@ -136,7 +136,7 @@ def test_a_generalist_acts_with_other_bodies_as_it_did():
         (e.observation_table, e.action_table) for e in (Environment(t, threads=1) for t in (TASK, ALIKE, OTHER_BODY))
     ]
     net = TransformerActorCritic.for_tasks(preset("tiny"), tables)
-    params, statistics = jax.jit(net.init)(jax.random.key(0)), net.init_statistics()
+    params, statistics = net.init(jax.random.key(0)), net.init_statistics()
     policy, within = confined(net, params, subspace())
     values = jax.random.normal(jax.random.key(1), (1, 5, 2, net.lags))
 

@@ -275,7 +275,7 @@ def attend(inside):
 
 def test_probabilities_are_the_weights_that_the_layer_reads_with():
 
-    layer = Attention(8, 2, Draws(jax.random.key(0)))
+    layer = Attention(8, 2, Draws(0))
     generator = np.random.default_rng(1)
     layer.in_projection.bias[...] = generator.normal(size=24).astype(np.float32)
     x, memory = (generator.normal(size=(3, n, 8)).astype(np.float32) for n in (5, 7))

@@ -157,10 +157,9 @@ class Geometry:
                 self.muscles[body] = MuscleWords(policy, environment)
         if not self.muscles:
             raise UserError("no task to look at muscles in; give at least one")
-        init = jax.jit(policy.init)
         self._controls: dict[str, list[tuple[Vectors, ...]]] = {body: [] for body in self.muscles}
         for number, key in enumerate(jax.random.split(jax.random.key(seed), untrained), 1):
-            fresh = init(key)
+            fresh = policy.init(key)
             for body, muscles in self.muscles.items():
                 self._controls[body].append(muscles.vectors(fresh))
             if number % 50 == 0 or number == untrained:

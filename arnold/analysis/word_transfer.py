@@ -86,13 +86,12 @@ def _in_task(
     observed, driven = environment.observation_table, environment.action_table
     own, *keys = jax.random.split(jax.random.key(seed), untrained + 1)
     grown = policy.grown([(observed, driven)])
-    init = jax.jit(grown.init)
-    params = extend_tables(saved.params, init(own))
+    params = extend_tables(saved.params, grown.init(own))
     statistics = normaliser.remap(saved.statistics, policy.signatures, grown.signatures)
     words = set(grown.vocabulary.words) if policy.config.vocabulary != "shared" else {*observed.words, *driven.words}
     evaluate = Evaluator(grown, environment.task, environment=environment)
     trained = evaluate(params, statistics, episodes, seed)
-    fresh = [evaluate(init(key), statistics, episodes, seed) for key in keys]
+    fresh = [evaluate(grown.init(key), statistics, episodes, seed) for key in keys]
     solved, reward = (
         np.array([one.solved_step_fraction for one in fresh]),
         np.array([np.mean(one.reward) for one in fresh]),

@@ -15,7 +15,7 @@ from flax import nnx
 from arnold.errors import UserError
 from arnold.policy import normaliser
 from arnold.policy.actor_critic import PolicyOutput, Signature, TaskTables
-from arnold.policy.initialise import Draws, parameters_of
+from arnold.policy.initialise import Draws, initial_parameters
 from arnold.policy.normaliser import ObservationStatistics
 from arnold.policy.tokeniser import GroupIds
 from arnold.policy.transformer import TransformerConfig, TransformerModule, TransformerTokenIds
@@ -65,8 +65,8 @@ class TransformerActorCritic:
 
     def init(self, key: jax.Array) -> dict[str, Any]:
         """Fresh parameters: Xavier-uniform matrices, zero biases, the padding word's embedding zero."""
-        module = TransformerModule(self.config, len(self.vocabulary), len(self.quantities), Draws(key))
-        return parameters_of(module)
+        sizes = (self.config, len(self.vocabulary), len(self.quantities))
+        return initial_parameters(lambda draws: TransformerModule(*sizes, draws), key)
 
     def init_statistics(self) -> ObservationStatistics:
         """Statistics of no observation yet, (S, lags)."""
@@ -200,7 +200,7 @@ def _graph(config: TransformerConfig, words: int, quantities: int) -> nnx.GraphD
     """The network without its parameters; policies of one size share it."""
 
     graph: nnx.GraphDef[TransformerModule]
-    graph, _ = nnx.split(TransformerModule(config, words, quantities, Draws(jax.random.key(0))))
+    graph, _ = nnx.split(TransformerModule(config, words, quantities, Draws(0)))
     return graph
 
 

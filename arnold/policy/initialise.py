@@ -6,6 +6,7 @@ preset ``small`` on two CPU cores, before a job's first step.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from arnold.errors import UserError
 from arnold.policy.linear import Linear
 
 
@@ -21,19 +21,11 @@ class Draws:
     """Arrays of random numbers, float32, one after the other.
 
     Args:
-        key: typed PRNG key; the same key gives the same numbers.
-
-    Raises:
-        UserError: the key is traced, so that there is nothing to draw from yet.
+        seed: whole numbers; the same ones give the same arrays.
     """
 
-    def __init__(self, key: jax.Array):
-        if isinstance(key, jax.core.Tracer):
-            raise UserError(
-                "initial weights are drawn before anything is traced; call init outside jax.jit, jax.vmap and"
-                " jax.eval_shape (several policies: stack the parameters of several calls)"
-            )
-        self._generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    def __init__(self, seed: np.ndarray | int):
+        self._generator = np.random.default_rng(seed)
 
     def uniform(self, shape: tuple[int, ...], bound: float) -> np.ndarray:
         """Uniform in +-bound."""
@@ -72,6 +64,22 @@ def head(inputs: int, draws: Draws) -> Linear:
     return Linear(draws.uniform((inputs, 1), bound), draws.uniform((1,), bound))
 
 
-def parameters_of(module: nnx.Module) -> dict[str, Any]:
-    """A module's parameters as a plain tree of JAX arrays."""
-    return jax.tree.map(jnp.asarray, dict(nnx.to_pure_dict(nnx.state(module))))
+def initial_parameters(build: Callable[[Draws], nnx.Module], key: jax.Array) -> dict[str, Any]:
+    """The parameters of a fresh module as a plain tree of JAX arrays.
+
+    The same key gives the same ones, under ``jax.jit``, ``jax.vmap`` and ``jax.eval_shape`` too, where the host is
+    called back for them.
+
+    Args:
+        build: makes the module of its draws.
+        key: PRNG key.
+    """
+
+    def drawn(seed: np.ndarray) -> dict[str, Any]:
+        return dict(nnx.to_pure_dict(nnx.state(build(Draws(np.asarray(seed))))))
+
+    seed = jax.random.key_data(key)
+    if not isinstance(seed, jax.core.Tracer):
+        return jax.tree.map(jnp.asarray, drawn(seed))
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), drawn(np.zeros(2, np.uint32)))
+    return jax.pure_callback(drawn, shapes, seed, vmap_method="sequential")

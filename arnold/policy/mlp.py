@@ -20,7 +20,7 @@ from arnold.errors import UserError
 from arnold.policy import normaliser
 from arnold.policy.actor_critic import PolicyOutput, Signature, TaskTables
 from arnold.policy.config import JsonConfig, require_at_least
-from arnold.policy.initialise import Draws, parameters_of
+from arnold.policy.initialise import Draws, initial_parameters
 from arnold.policy.linear import Linear
 from arnold.policy.normaliser import ObservationStatistics
 from arnold.vocab import TokenTable, Vocabulary
@@ -115,8 +115,8 @@ class MlpActorCritic:
             self._mirrors = (mirror(read), mirror(action_table))
         inputs = len(self._read) * self.config.lags
         muscles = len(action_table)
-        self._build = lambda key: _MlpModule(inputs, muscles, self.config, Draws(key))
-        self._graph = nnx.split(self._build(jax.random.key(0)))[0]
+        self._build = lambda draws: _MlpModule(inputs, muscles, self.config, draws)
+        self._graph = nnx.split(self._build(Draws(0)))[0]
 
     @functools.cached_property
     def tokens_read(self) -> TokenTable:
@@ -142,7 +142,7 @@ class MlpActorCritic:
 
     def init(self, key: jax.Array) -> dict[str, Any]:
         """Fresh parameters; gains sqrt(2) in the hidden layers, ``init_mean_scale`` and 1 in the two heads."""
-        return parameters_of(self._build(key))
+        return initial_parameters(self._build, key)
 
     def init_statistics(self) -> ObservationStatistics:
         """Statistics of no observation yet, (K, lags)."""
