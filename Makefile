@@ -10,10 +10,10 @@ TEST_EXTRAS ?= dev,smpl,torch
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart setup test lint format types docs constraints clean
+.PHONY: help quickstart setup test test-all lint format types docs constraints clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 quickstart: $(VENV)/.installed  ## install, then distil three experts on three bodies into one policy, with a report
 	$(BIN)/arnold distill quickstart
@@ -21,6 +21,9 @@ quickstart: $(VENV)/.installed  ## install, then distil three experts on three b
 setup: $(VENV)/.tests-installed  ## install the package in editable mode with what tests and lint need
 
 test: $(VENV)/.tests-installed  ## install, then run the default test suite
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+
+test-all: $(VENV)/.tests-installed  ## the default test suite and the tests marked slow
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: $(VENV)/.tests-installed types  ## ruff, its formatter as a check, and mypy on the package

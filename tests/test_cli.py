@@ -309,6 +309,7 @@ def test_an_evaluation_writes_json_csv_and_markdown_that_agree(expert: Path, arn
     assert "100.0 %" in ended.out or pair["expert"]["solved_step_fraction"] == 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.train
 def test_policies_beside_one_another_come_in_one_table_and_one_picture(expert: Path, arnold: Command) -> None:
     given = ("evaluate", "elbow_pose", "--tasks", TASK, "--episodes", "2", "--out", "results")
@@ -350,6 +351,7 @@ def test_a_run_is_published_with_a_card_that_says_how_it_was_made(
     assert "steps solved" in arnold("info", tmp_path / "zoo/my_elbow").out
 
 
+@pytest.mark.slow
 @pytest.mark.train
 def test_a_second_stage_of_training_tells_of_the_first(expert: Path, arnold: Command, tmp_path: Path) -> None:
     trained = arnold("train", TASK, "--steps", str(STEPS // 2), "--start-from", expert, *TOY)
@@ -425,6 +427,7 @@ def test_output_that_cannot_be_written_is_one_line_that_names_the_place(
     assert "file" in arnold("train", TASK, "--steps", str(STEPS), *TOY, "--runs", "file").complaint
 
 
+@pytest.mark.slow
 @pytest.mark.train
 def test_a_dump_of_a_non_finite_iteration_is_replayed_and_its_arrays_named(
     expert: Path, arnold: Command, tmp_path: Path

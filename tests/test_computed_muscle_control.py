@@ -91,6 +91,7 @@ def test_activations_are_those_that_a_step_reaches() -> None:
     assert np.ptp(wanted - begun) > 0.3  # some rise, some fall, by much more than the tolerance
 
 
+@pytest.mark.slow
 def test_a_network_learns_to_be_it(tmp_path: Path) -> None:
     swing = register_task(dataclasses.replace(elbow_task(tmp_path), name="swing_after_cmc"))
     learner = LearnerConfig(regime="obc", rollout_steps=10, minibatches=2, learning_rate=3e-3, value=0.0)

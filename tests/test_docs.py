@@ -22,7 +22,7 @@ from arnold.cli.verbs import VERBS
 pytest.importorskip("sphinx", reason="the extra `docs` is not installed")
 from sphinx.util.inventory import InventoryFile
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parent.parent
 # The command line is described by its help, and the benchmarks are run through it.

@@ -337,6 +337,7 @@ def test_episodes_begin_standing_or_as_the_guide_moves(stepped) -> None:
         np.testing.assert_allclose(eighths, np.rint(eighths), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_command_from_outside_holds_from_the_next_step_on(stepped) -> None:
     environment, step, reset = stepped
     silent = jnp.full((2, len(environment.action_table)), -1.0)
@@ -373,6 +374,7 @@ def test_recipes_begin_at_the_imitator_and_name_tasks_and_clips_that_ship() -> N
         assert task(name).like == IMITATE_WALKING
 
 
+@pytest.mark.slow
 @pytest.mark.train
 def test_a_recipe_goes_on_from_a_policy_that_imitates(walking, tmp_path, capsys, monkeypatch) -> None:
     short = led(TARGET_REACHING)

@@ -226,6 +226,7 @@ def test_changes_of_the_model_hold_in_every_physics_step(tmp_path: Path) -> None
     assert abs(float(reached.excitation[1, 0] - reached.excitation[0, 0])) > 1e-4, "it followed another motion"
 
 
+@pytest.mark.slow
 @pytest.mark.mjx
 def test_mjx_pulls_as_the_native_back_end_does(tmp_path: Path) -> None:
     unlimited = CHECKOUT.replace('limited="true"', 'limited="false"')  # without a solver to compile

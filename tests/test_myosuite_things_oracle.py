@@ -34,6 +34,8 @@ PEERS = {
     "object_relocate": "myoChallengeRelocateP2-v0",
     "object_relocate_p1": "myoChallengeRelocateP1-v0",
 }
+VARIANTS = ("die_reorient_p1", "die_reorient_p2", "object_relocate_p1")  # other numbers, the same code
+CASES = [pytest.param(name, marks=[pytest.mark.slow] if name in VARIANTS else []) for name in PEERS]
 LEGS = "myoLegWalk-v0"
 EPISODES, STEPS = 8, 24
 
@@ -137,7 +139,7 @@ def nearly_reached(name: str, env: Environment, physics: Any, goal: Any, rng: np
     return dataclasses.replace(physics, qpos=qpos, changes=changes), goal
 
 
-@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.parametrize("name", CASES)
 def test_terms_and_endings_are_myosuites_at_the_same_states(name: str) -> None:
     env, peer = environment(name), peer_of(name)
     rng = np.random.default_rng(1)
@@ -171,7 +173,7 @@ def test_terms_and_endings_are_myosuites_at_the_same_states(name: str) -> None:
     assert 0 < ended.sum() < len(ended)
 
 
-@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.parametrize("name", CASES)
 def test_an_episode_under_the_same_actions_is_myosuites(name: str) -> None:
     env, peer = environment(name), peer_of(name)
     begin = jax.jit(env.reset)(jax.random.key(2))

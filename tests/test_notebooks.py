@@ -68,6 +68,7 @@ def pictures(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lis
     return [o for cell in cells for o in cell.outputs if "image/png" in o.get("data", {})]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS[:3], ids=[path.stem for path in NOTEBOOKS[:3]])
 def test_a_notebook_runs_from_top_to_bottom_and_shows_pictures(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

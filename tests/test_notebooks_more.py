@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from test_notebooks import NOTEBOOKS, pictures
 
-pytestmark = pytest.mark.train
+pytestmark = [pytest.mark.train, pytest.mark.slow]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS[3:], ids=[path.stem for path in NOTEBOOKS[3:]])

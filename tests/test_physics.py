@@ -187,6 +187,7 @@ def test_mjx_follows_the_native_back_end_on_the_elbow() -> None:
     assert jnp.abs(mine.qpos - start.qpos).max() > 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.mjx
 def test_one_environment_runs_on_mjx_as_it_does_natively() -> None:
     there, here = Environment(task("hand_index_reach"), backend="mjx"), Environment(task("hand_index_reach"), threads=2)

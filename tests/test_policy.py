@@ -28,7 +28,12 @@ from arnold.vocab import Token, TokenTable, Vocabulary
 
 pytestmark = pytest.mark.unit
 
-COMBINATIONS = [(granularity, encoder) for granularity in ("scalar", "entity") for encoder in ("full", "latent")]
+COMBINATIONS = [
+    ("scalar", "full"),  # the preset `paper`
+    ("entity", "latent"),  # `small`
+    pytest.param("scalar", "latent", marks=pytest.mark.slow),
+    pytest.param("entity", "full", marks=pytest.mark.slow),
+]
 LAGS = 3
 
 

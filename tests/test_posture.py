@@ -180,6 +180,7 @@ def test_tokens_that_are_not_read_do_not_matter(environment: Environment, state:
         assert bool(jnp.any(after != before)) is matter
 
 
+@pytest.mark.slow
 @pytest.mark.train
 def test_a_policy_of_postures_learns_is_saved_and_drives_muscles(tmp_path: Path) -> None:
     register_task(elbow_task(tmp_path))

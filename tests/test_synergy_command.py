@@ -38,6 +38,7 @@ def policy(tmp_path_factory):
     )
 
 
+@pytest.mark.slow
 def test_a_policy_and_its_recordings_have_the_same_synergies(policy, tmp_path, capsys):
     shared = ["--episodes", "6", "--threads", "1"]
     assert main(["analyze", "synergies", str(policy), *shared, "--out", str(tmp_path / "policy")]) == 0

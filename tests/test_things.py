@@ -311,6 +311,7 @@ def test_mjx_takes_every_scene_and_names_the_contacts_that_it_changed(name: str,
         assert physics.report.changes[1].startswith("contacts of 5 ellipsoid geoms switched off: ")
 
 
+@pytest.mark.slow
 @pytest.mark.mjx
 def test_on_mjx_an_episode_has_the_nearest_variant_and_moves_as_natively(tmp_path) -> None:
     path = tmp_path / "rolling.xml"

@@ -357,6 +357,7 @@ def policy(clips: tuple[Path, ...], tmp_path: Path) -> Path:
     return save_checkpoint(tmp_path / "policy", policy=made, config=describe(network, (asked,)))
 
 
+@pytest.mark.slow
 def test_a_policy_is_evaluated_on_clips_of_ones_own(
     policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -559,6 +559,7 @@ def test_attention_is_recorded_on_request_in_small_blocks(environment, made, att
         recording.policy_attention(network(ELSEWHERE), environment)
 
 
+@pytest.mark.slow
 def test_the_commands_write_tables_and_pictures(checkpoint, tmp_path, capsys):
     out = tmp_path / "out"
     options = ["--episodes", "2", "--untrained", "2", "--threads", "1", "--out", str(out)]
