@@ -50,7 +50,7 @@ _LAGGING = {
 DISTILLATIONS: dict[str, DistillRecipe] = {
     "quickstart": DistillRecipe(
         mixture=(("elbow_pose", 16), ("finger_reach", 64), ("hand_index_reach", 64)),
-        steps=360_000,
+        steps=260_000,
     ),
     "nine": DistillRecipe(
         mixture=(

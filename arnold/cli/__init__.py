@@ -56,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
+    from arnold.cli.options import TrainingOptions
     from arnold.cli.output import show_paths
     from arnold.cli.startup import prepare_jax
 
@@ -63,7 +64,7 @@ def _run(words: list[str]) -> int:
     physics = getattr(command, "physics", None)
     if physics is not None:
         physics.check()
-        prepare_jax(physics.backend)
+        prepare_jax(physics.backend, training=isinstance(command, TrainingOptions))
     done = command.run()
     show_paths(done.written)
     return done.code
