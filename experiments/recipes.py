@@ -49,7 +49,7 @@ _LAGGING = {
 
 DISTILLATIONS: dict[str, DistillRecipe] = {
     "quickstart": DistillRecipe(
-        mixture=(("elbow_pose", 16), ("finger_reach", 64), ("hand_index_reach", 64)),
+        mixture=(("elbow_pose", 16), ("finger_reach", 80), ("hand_index_reach", 48)),
         steps=260_000,
     ),
     "nine": DistillRecipe(
