@@ -80,6 +80,6 @@ def initial_parameters(build: Callable[[Draws], nnx.Module], key: jax.Array) -> 
 
     seed = jax.random.key_data(key)
     if not isinstance(seed, jax.core.Tracer):
-        return jax.tree.map(jnp.asarray, drawn(seed))
+        return jax.tree.map(jnp.asarray, drawn(np.asarray(seed)))
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), drawn(np.zeros(2, np.uint32)))
     return jax.pure_callback(drawn, shapes, seed, vmap_method="sequential")

@@ -254,7 +254,7 @@ class LatentReader(nnx.Module):
             read.append(values_of(values, ids).reshape(*values.shape[:2], -1))
             first += entities
         rows = jnp.einsum("nbi,nio->nbo", jnp.concatenate(read, axis=-1), jnp.concatenate(maps, axis=1))
-        rows = rows.reshape(-1, *self.latents.shape) + self.value_projection.bias.reshape(1, 1, -1)
+        rows = rows.reshape(-1, *self.latents[...].shape) + self.value_projection.bias.reshape(1, 1, -1)
         return self.out_projection(rows) + self.latents[...][None]
 
     def weights(self, words: Sequence[jax.Array]) -> jax.Array:
