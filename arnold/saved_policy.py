@@ -130,7 +130,7 @@ def load(name_or_path: str | Path) -> SavedPolicy:
     tree, config = load_policy(folder)
     policy = _rebuild(config, folder)
     like = {
-        "params": policy.init(jax.random.key(0)),
+        "params": jax.eval_shape(policy.init, jax.random.key(0)),
         "statistics": jax.eval_shape(policy.init_statistics),
     }
     restored = restore_into(like, tree)

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from arnold.cli.startup import MJX_FLAG, add_xla_flags
+
 XLA_FLAGS = (
     # Sharded code must see more than one device.
     "--xla_force_host_platform_device_count=2",
@@ -24,18 +26,10 @@ XLA_FLAGS = (
     # Of what remains, 45 % less: loops are written by LLVM directly rather than through MLIR, into fewer modules.
     "--xla_cpu_use_fusion_emitters=false",
     "--xla_cpu_parallel_codegen_split_count=4",
-    # jaxlib 0.10 can deadlock on two-core CPUs in the large graphs of MJX when its concurrency scheduler is on.
-    "--xla_cpu_enable_concurrency_optimized_scheduler=false",
+    # MJX may run in any of them.
+    MJX_FLAG,
 )
-
-
-def add_xla_flags(given: str, wanted: tuple[str, ...]) -> str:
-    """Append to ``given`` the ``--name=value`` flags of ``wanted`` whose name the user has not set already."""
-    names = {flag.partition("=")[0] for flag in given.split()}
-    return " ".join([*given.split(), *(flag for flag in wanted if flag.partition("=")[0] not in names)])
-
-
-os.environ["XLA_FLAGS"] = add_xla_flags(os.environ.get("XLA_FLAGS", ""), XLA_FLAGS)
+add_xla_flags(*XLA_FLAGS)
 # Environment variables rather than jax.config: processes that a test starts inherit them.
 os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"

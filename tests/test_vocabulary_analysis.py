@@ -127,7 +127,7 @@ def drawn(config: TransformerConfig, *environments: Environment) -> tuple[Transf
     """A policy of some tasks, every parameter of it random."""
     policy = TransformerActorCritic.for_tasks(config, map(tables_of, environments))
     generator = np.random.default_rng(0)
-    shapes = policy.init(jax.random.key(0))
+    shapes = jax.eval_shape(policy.init, jax.random.key(0))
     params = jax.tree.map(lambda leaf: generator.normal(0.0, 0.4, leaf.shape).astype(np.float32), shapes)
     params["embeddings"]["table"][0] = 0.0
     for part in ("read_out", "action_head"):  # actions inside their range, where everything that changes them shows

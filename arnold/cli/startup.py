@@ -24,13 +24,18 @@ def prepare_jax(backend: str, training: bool) -> None:
         backend: of the physics, "native" or "mjx".
         training: whether the command trains.
     """
-    wanted = [*([MJX_FLAG] if backend == "mjx" else []), *(TRAINING_FLAGS if training else [])]
-    given = os.environ.get("XLA_FLAGS", "")
-    missing = [flag for flag in wanted if flag.partition("=")[0] not in given]
-    if missing:
-        os.environ["XLA_FLAGS"] = " ".join([given, *missing]).strip()
+    add_xla_flags(*([MJX_FLAG] if backend == "mjx" else []), *(TRAINING_FLAGS if training else []))
     if backend == "mjx":
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder()))
+
+
+def add_xla_flags(*wanted: str) -> None:
+    """Append to ``XLA_FLAGS`` the ``--name=value`` flags of ``wanted`` whose name the user has not set already."""
+    given = os.environ.get("XLA_FLAGS", "").split()
+    names = {flag.partition("=")[0] for flag in given}
+    missing = [flag for flag in wanted if flag.partition("=")[0] not in names]
+    if missing:
+        os.environ["XLA_FLAGS"] = " ".join([*given, *missing])
 
 
 def cache_folder() -> Path:
