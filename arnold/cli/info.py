@@ -10,6 +10,8 @@ import tyro
 
 from arnold.cli.output import Done, say
 from arnold.errors import UserError, did_you_mean
+from arnold.vocab import category
+from arnold.vocab.categories import OTHER
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,9 +36,11 @@ def _sections(name: str) -> list[list[str]]:
         (describe_task.names, describe_task.lines),
         (describe_policy.names, describe_policy.lines),
         (describe_task.recipe_names, describe_task.recipe_lines),
-        (describe_word.names, describe_word.lines),
     )
     found = [lines(name) for names, lines in kinds if name in names()]
+    # Words are known once every task's body is compiled, which takes seconds; not for what is told and no anatomy.
+    if (not found or category(name) != OTHER) and name in describe_word.names():
+        found.append(describe_word.lines(name))
     if found:
         return found
     if name.endswith(".xml"):
@@ -45,5 +49,5 @@ def _sections(name: str) -> list[list[str]]:
         return [describe_task.lines(name)]
     if Path(name).exists() or "/" in name:
         return [describe_policy.lines(name)]
-    known = [known for names, _ in kinds for known in names()]
+    known = [known for names in (*(names for names, _ in kinds), describe_word.names) for known in names()]
     raise UserError(f"nothing is called {name!r}, and there is no such path; {did_you_mean(name, known)}")
