@@ -243,13 +243,13 @@ EXPERTS: dict[str, ExpertRecipe] = {
     "hand_little_reach": _stage("hand_little_reach", 640_000, "hand_little_reach_first", _learner(0.9, (-1.2, -3.3))),
     "pen_reorient_first": _turning("pen_reorient", 2_000_000),
     # Less noise asks for smaller steps: with those of the first training the policy jumped (KL 0.9 per iteration).
-    "pen_reorient": _turning_on("pen_reorient", 1_000_000, (-1.2, -2.6), (1e-4, 1e-5), "pen_reorient_first"),
-    # Two more, as the die's: they came after the generalist, which has the one before as its teacher.
-    "pen_reorient_second": _turning_on(
-        "pen_reorient", 4_000_000, (-1.2, -1.7), (2e-4, 1.4e-4), "pen_reorient", target_kl=0.03
-    ),
+    "pen_reorient_second": _turning_on("pen_reorient", 1_000_000, (-1.2, -2.6), (1e-4, 1e-5), "pen_reorient_first"),
+    # More noise again, and steps that fit it, as the die's.
     "pen_reorient_third": _turning_on(
-        "pen_reorient", 1_800_000, (-1.7, -3.2), (2e-4, 1e-5), "pen_reorient_second", target_kl=0.03
+        "pen_reorient", 4_000_000, (-1.2, -1.7), (2e-4, 1.4e-4), "pen_reorient_second", target_kl=0.03
+    ),
+    "pen_reorient": _turning_on(
+        "pen_reorient", 1_800_000, (-1.7, -3.2), (2e-4, 1e-5), "pen_reorient_third", target_kl=0.03
     ),
     "die_reorient_first": _turning("die_reorient", 1_600_000),
     "die_reorient_second": _turning_on("die_reorient", 2_000_000, (-1.1, -2.6), (2e-4, 2e-5), "die_reorient_first"),

@@ -46,6 +46,18 @@ _LAGGING = {
     "baoding_harder": 56,
     "object_relocate": 12,
 }
+_WALKING = {
+    "elbow_pose": 4,
+    "finger_pose": 12,
+    "finger_reach": 16,
+    "hand_pose": 4,
+    **{f"hand_{digit}_reach": 20 for digit in ("thumb", "index", "middle", "ring", "little")},
+    "pen_reorient": 48,
+    "die_reorient": 64,
+    **{f"baoding_{kind}": 24 for kind in ("cw", "ccw", "hard", "harder")},
+    "object_relocate": 6,
+    "walk_to_point": 320,
+}
 
 DISTILLATIONS: dict[str, DistillRecipe] = {
     "quickstart": DistillRecipe(
@@ -94,11 +106,19 @@ DISTILLATIONS: dict[str, DistillRecipe] = {
         learner=dataclasses.replace(DISTILLATION_LEARNER, learning_rate=1e-3, epochs=2),
     ),
     # On from there, with more of what it lagged in.
-    "seventeen": DistillRecipe(
+    "seventeen_second": DistillRecipe(
         mixture=tuple((_SEVENTEEN | _LAGGING).items()),
         steps=500_000,
         start_from="runs/seventeen_first",
         learner=dataclasses.replace(DISTILLATION_LEARNER, learning_rate=7e-4, epochs=2),
+    ),
+    # And from there for legs that walk by now, and a pen that is held longer. (What ships had 120 walkers, and more of
+    # the rest, in the first 0.36 million of these steps.)
+    "seventeen": DistillRecipe(
+        mixture=tuple(_WALKING.items()),
+        steps=1_700_000,
+        start_from="runs/seventeen_second",
+        learner=dataclasses.replace(DISTILLATION_LEARNER, learning_rate=1e-3, epochs=2, minibatches=12),
     ),
 }
 
