@@ -34,7 +34,6 @@ def some_observation(environment: Environment, rows: int = 3) -> np.ndarray:
 
 
 def test_probabilities_are_the_weights_that_the_layer_reads_with():
-
     layer = Attention(8, 2, Draws(0))
     generator = np.random.default_rng(1)
     layer.in_projection.bias[...] = generator.normal(size=24).astype(np.float32)
