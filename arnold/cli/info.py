@@ -38,7 +38,7 @@ def _sections(name: str) -> list[list[str]]:
         (describe_task.recipe_names, describe_task.recipe_lines),
     )
     found = [lines(name) for names, lines in kinds if name in names()]
-    # To know all words, every task's body is compiled, for seconds: not for a name that is found and is no body part's.
+    # To know all words, every task's body is compiled, for seconds: not for one found that no lexicon has.
     if (not found or category(name) != OTHER) and name in describe_word.names():
         found.append(describe_word.lines(name))
     if found:
