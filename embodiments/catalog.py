@@ -19,6 +19,14 @@ HAND_DIE = Embodiment(
 HAND_BAODING = Embodiment(
     "hand_baoding", scenes.baoding_spec, side="right", things=("ball1", "ball2"), summary="MyoHand and two balls"
 )
+HAND_BAODING_COARSE = Embodiment(
+    "hand_baoding_coarse",
+    scenes.baoding_coarse_spec,
+    frame_skip=5,
+    side="right",
+    things=("ball1", "ball2"),
+    summary="the same in physics steps of 5 ms",
+)
 ARM = Embodiment("arm", scenes.arm_spec, side="right", summary="MyoArm: 38 joints, 63 muscles")
 ARM_OBJECT = Embodiment(
     "arm_object",
@@ -33,7 +41,8 @@ LEGS = Embodiment(
 )
 
 SHIPPED = (
-    *(ELBOW, FINGER, HAND, HAND_PEN, HAND_DIE, HAND_BAODING, ARM, ARM_OBJECT, LEGS, KINESIS_LEGS, KINESIS_LEGS_FINE),
+    *(ELBOW, FINGER, HAND, HAND_PEN, HAND_DIE, HAND_BAODING, HAND_BAODING_COARSE),
+    *(ARM, ARM_OBJECT, LEGS, KINESIS_LEGS, KINESIS_LEGS_FINE),
     *(musclemimic.BIMANUAL, musclemimic.BIMANUAL_NOFINGERS, musclemimic.FULLBODY, musclemimic.FULLBODY_NOFINGERS),
     musclemimic.FULLBODY_NOFINGERS_COARSE,
 )

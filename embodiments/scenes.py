@@ -25,6 +25,7 @@ _PEN_PARTS = (  # (name, shape, size, place along x and z), m
     ("bot", mujoco.mjtGeom.mjGEOM_CYLINDER, (0.013, 0.002, 0.0), (0.0, 0.067)),
     ("cli", mujoco.mjtGeom.mjGEOM_BOX, (0.004, 0.006, 0.03), (-0.015, -0.0255)),
 )
+COARSE_BAODING_TIMESTEP = 0.005  # s
 LEG_TIMESTEP = 1.0 / 150.0  # s; the reference's walking task (arXiv 2508.18066)
 _THING_JOINTS = (("OBJT", mujoco.mjtJoint.mjJNT_SLIDE), ("OBJR", mujoco.mjtJoint.mjJNT_HINGE))
 _AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
@@ -71,6 +72,13 @@ def baoding_spec() -> mujoco.MjSpec:
     for tendon in list(spec.tendons):  # the strings that are drawn from each ball to its target
         if tendon.name in ("tendon1", "tendon2"):
             spec.delete(tendon)
+    return spec
+
+
+def baoding_coarse_spec() -> mujoco.MjSpec:
+    """The same in physics steps of 5 ms, twice as long."""
+    spec = baoding_spec()
+    spec.option.timestep = COARSE_BAODING_TIMESTEP
     return spec
 
 

@@ -173,6 +173,43 @@ _UNLED = dataclasses.replace(
 """What `walk_to_point` shows of `walk_led`."""
 _ALONE = dataclasses.replace(posture_learner((-2.4, -3.0), (5e-5, 1e-5)), discount=0.99, muscle_correlation=0.3)
 
+# Balls are round, and alike.
+_BALLS = MlpConfig(
+    interchangeable=("id_1", "id_2"),
+    unread=("muscle position", "muscle velocity", "muscle force", "object ball position angular"),
+)
+
+
+def _balls(task: str, steps: int, noise: tuple[float, float], start: str, muscles: float = 0.3) -> ExpertRecipe:
+    """A training of balls that are led rather than held."""
+    learner = LearnerConfig(
+        rollout_steps=50,
+        minibatches=4,
+        learning_rate=2e-4,
+        final_learning_rate=2e-4,
+        target_kl=0.03,
+        discount=0.98,
+        gae_lambda=0.95,
+        log_std=noise,
+        noise_correlation=0.8,
+        muscle_correlation=muscles,
+    )
+    return dataclasses.replace(_stage(task, steps, start, learner), environments=128, network=_BALLS)
+
+
+# Labels of what holds the balls and hardly moves them, for a network to which they are alike.
+_HELD = LearnerConfig(
+    regime="obc",
+    rollout_steps=25,
+    minibatches=8,
+    learning_rate=1e-3,
+    final_learning_rate=1e-4,
+    discount=0.98,
+    gae_lambda=0.95,
+    log_std=(-1.6, -1.6),
+    noise_correlation=0.8,
+)
+
 EXPERTS: dict[str, ExpertRecipe] = {
     "elbow_pose": ExpertRecipe("elbow_pose", steps=600_000),
     "finger_pose": _stage("finger_pose", 2_000_000, "", _learner(0.95, (-0.5, -3.0))),
@@ -270,12 +307,15 @@ EXPERTS: dict[str, ExpertRecipe] = {
     "baoding_cw_first": _lesson("baoding_cw", 250_000, (-1.5, -2.6), (1.5e-4, 1e-5), "baoding_practice"),
     "baoding_cw_second": _lesson("baoding_cw", 350_000, (-1.8, -3.0), (1.2e-4, 1e-5), "baoding_cw_first"),
     "baoding_cw": _lesson("baoding_cw", 320_000, (-2.0, -3.2), (1.2e-4, 1e-5), "baoding_cw_second"),
-    "baoding_ccw_first": _lesson("baoding_ccw", 250_000, (-1.5, -2.6), (1.5e-4, 1e-5), "baoding_practice"),
-    "baoding_ccw": _lesson("baoding_ccw", 300_000, (-1.6, -2.9), (1.5e-4, 1e-5), "baoding_ccw_first"),
     "baoding_cw_plain": _turning("baoding_cw", 2_000_000),
     "baoding_hold": _lesson("baoding_hold", 500_000, (-1.3, -2.2), (2e-4, 8e-5), "baoding_cw_plain"),
     "baoding_hard": _lesson("baoding_hard", 500_000, (-1.5, -2.6), (1.5e-4, 2e-5), "baoding_hold"),
     "baoding_harder": _lesson("baoding_harder", 250_000, (-1.6, -2.8), (1.5e-4, 1e-5), "baoding_hard"),
+    "baoding_to_angle_first": dataclasses.replace(
+        _stage("baoding_to_angle", 200_000, "", _HELD), environments=128, network=_BALLS, teacher="baoding_harder"
+    ),
+    "baoding_to_angle": _balls("baoding_to_angle", 300_000, (-1.2, -1.2), "baoding_to_angle_first", muscles=0.0),
+    "baoding_slow": _balls("baoding_slow", 2_930_000, (-1.3, -1.36), "baoding_to_angle"),
     "object_relocate": _lesson("object_relocate", 800_000, (-0.7, -2.0), (3e-4, 5e-5)),
     "object_relocate_p1": _lesson("object_relocate_p1", 800_000, (-0.7, -2.0), (3e-4, 5e-5)),
     # What ships followed recordings besides (README.md), in five parts, noise and step raised again for each.

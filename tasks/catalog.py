@@ -181,6 +181,34 @@ BAODING_PRACTICE = dataclasses.replace(
     weights=(("pos_dist_1", 20.0), ("pos_dist_2", 20.0), ("alive", 1.0), ("solved", 5.0)),
     summary="roll two balls either way, beginning anywhere (a first lesson)",
 )
+# The physics of these costs half; after 1.3 s it differs from the tasks' own by what a little noise does.
+BAODING_SLOW = dataclasses.replace(
+    BAODING_CCW,
+    name="baoding_slow",
+    body="hand_baoding_coarse",
+    period=(5.0, 25.0),
+    directions=(-1, 1),
+    phase_spread=math.pi / 4.0,
+    weights=(("pos_dist_1", 20.0), ("pos_dist_2", 20.0), ("alive", 2.0), ("solved", 5.0)),
+    summary="roll two balls either way, slowly or not (a first lesson)",
+)
+BAODING_SLOW_CCW = dataclasses.replace(
+    BAODING_SLOW,
+    name="baoding_slow_ccw",
+    period=(5.0, 15.0),
+    directions=(1,),
+    phase_spread=0.4,
+    summary="roll two balls counter-clockwise, slowly or not (a second lesson)",
+)
+BAODING_TO_ANGLE = dataclasses.replace(
+    BAODING_SLOW,
+    name="baoding_to_angle",
+    period=(5.0, 15.0),
+    directions=(-1, 0, 1),
+    phase=0.0,
+    phase_spread=math.pi,
+    summary="bring two balls to any angle and hold or roll them there (a first lesson)",
+)
 OBJECT_RELOCATE = Relocate(name="object_relocate", body="arm_object", summary="carry an object of any shape into a bin")
 OBJECT_RELOCATE_P1 = dataclasses.replace(
     OBJECT_RELOCATE,
@@ -386,6 +414,9 @@ SHIPPED_TASKS = (
     BAODING_HARDER,
     BAODING_HOLD,
     BAODING_PRACTICE,
+    BAODING_SLOW,
+    BAODING_SLOW_CCW,
+    BAODING_TO_ANGLE,
     OBJECT_RELOCATE,
     OBJECT_RELOCATE_P1,
     WALK_TO_POINT,
@@ -399,6 +430,7 @@ SHIPPED_TASKS = (
 _NOT_ARNOLDS = (
     *(FINGER_POSE, FINGER_REACH, HAND_POSE),
     *(DIE_REORIENT_P1, DIE_REORIENT_P2, BAODING_HOLD, BAODING_PRACTICE, OBJECT_RELOCATE_P1),
+    *(BAODING_SLOW, BAODING_SLOW_CCW, BAODING_TO_ANGLE),
     *(IMITATE_WALKING, IMITATE_REACHING, IMITATE_FULLBODY, IMITATE_FULLBODY_PRACTICE, *FOLLOWING, WALK_LED),
 )
 

@@ -54,6 +54,32 @@ def mirror(table: TokenTable) -> tuple[np.ndarray, np.ndarray]:
     return np.array(order, np.int32), np.array([_sign(token) for token in table], np.float32)
 
 
+def exchange(table: TokenTable, first: str, second: str) -> tuple[np.ndarray, np.ndarray]:
+    """How the values of a table change where two things that are alike do, each called by one of the words.
+
+    Returns:
+        as `mirror` does; every sign is 1.
+
+    Raises:
+        UserError: a token of one of them has no counterpart among the other's.
+
+    Example:
+        >>> order, sign = exchange(environment.observation_table, "id_1", "id_2")
+    """
+    other = {first: second, second: first}
+    place_of = {token.signature: place for place, token in enumerate(table)}
+    order = []
+    for token in table:
+        counterpart = tuple(sorted(other.get(word, word) for word in token.words))
+        if counterpart not in place_of:
+            raise UserError(
+                f"token {str(token)!r} has no counterpart where {first!r} and {second!r} change places; name two words "
+                "of things that are seen alike"
+            )
+        order.append(place_of[counterpart])
+    return np.array(order, np.int32), np.ones(len(order), np.float32)
+
+
 def _sign(token: Token) -> float:
     axes = [word for word in token.quantity if word in AXES]
     if axes:

@@ -46,7 +46,7 @@ def inherit(
     Raises:
         UserError: where ``new`` has other layers, or lacks a token.
     """
-    for what in ("hidden", "lags", "mirrored"):
+    for what in ("hidden", "lags", "mirrored", "interchangeable"):
         ours, theirs = getattr(new.config, what), getattr(old.config, what)
         if ours != theirs:
             raise UserError(f"its network has {what} {theirs}, the new one {ours}; give both the same (--set network)")

@@ -24,10 +24,13 @@ from arnold.policy.initialise import Draws, initial_parameters
 from arnold.policy.linear import Linear
 from arnold.policy.normaliser import ObservationStatistics
 from arnold.vocab import TokenTable, Vocabulary
-from arnold.vocab.mirror import mirror
+from arnold.vocab.mirror import exchange, mirror
 
 if TYPE_CHECKING:
     from arnold.vocab import Token
+
+SignedOrder = tuple[np.ndarray, np.ndarray]
+"""How values change under an exchange, as `arnold.vocab.mirror.mirror` says it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,10 +58,16 @@ class MlpConfig(JsonConfig):
     is the same (an equivariant network; Abdolhosseini et al. 2019, "On learning symmetric locomotion", method NET). For
     bodies that are their own mirror image; each step then teaches both sides."""
 
+    interchangeable: tuple[str, ...] = ()
+    """Two words, as ("id_1", "id_2"), each of one of two things that are alike: where they change places, action and
+    value stay the same (by the same method), and each step teaches both."""
+
     def __post_init__(self) -> None:
         require_at_least("MlpConfig.lags", self.lags, 1)
         for width in self.hidden:
             require_at_least("MlpConfig.hidden", width, 1)
+        if len(self.interchangeable) not in (0, 2):
+            raise UserError(f"MlpConfig.interchangeable is {self.interchangeable!r}; two words are accepted, or none")
 
 
 @jax.tree_util.register_dataclass
@@ -109,10 +118,7 @@ class MlpActorCritic:
         self.action_table = action_table
         self.vocabulary = Vocabulary.of([observation_table, action_table])
         self._read = np.array([place for place, token in enumerate(observation_table) if self._reads(token)], np.int32)
-        self._mirrors = None
-        if self.config.mirrored:
-            read = TokenTable(tuple(observation_table[place] for place in self._read))
-            self._mirrors = (mirror(read), mirror(action_table))
+        self._symmetries = _symmetries(self.config, self.tokens_read, action_table)
         inputs = len(self._read) * self.config.lags
         muscles = len(action_table)
         self._build = lambda draws: _MlpModule(inputs, muscles, self.config, draws)
@@ -176,20 +182,38 @@ class MlpActorCritic:
         net: _MlpModule = nnx.merge(self._graph, params)
         seen = values[0][:, ids.observation_order[self._read]]
         rows, log_std = self._rows(statistics, seen), net.log_std[...]
-        mean, value = net.policy(rows), net.value(rows)[:, 0]
-        if self._mirrors:
-            (order, sign), (action_order, action_sign) = self._mirrors
+        mean, value, spread = net.policy(rows), net.value(rows)[:, 0], log_std
+        for (order, sign), (action_order, action_sign) in self._symmetries:
             rows = self._rows(statistics, seen[:, order] * sign[None, :, None])
-            mean = 0.5 * (mean + net.policy(rows)[:, action_order] * action_sign[None])
-            value = 0.5 * (value + net.value(rows)[:, 0])
-            log_std = 0.5 * (log_std + log_std[action_order])
+            mean += net.policy(rows)[:, action_order] * action_sign[None]
+            value += net.value(rows)[:, 0]
+            spread += log_std[action_order]
+        share = 1.0 / (1 + len(self._symmetries))
         return PolicyOutput(
-            mean=mean[:, ids.action_order][None], log_std=log_std[ids.action_order][None], value=value[None]
+            mean=share * mean[:, ids.action_order][None],
+            log_std=share * spread[ids.action_order][None],
+            value=share * value[None],
         )
 
     def _rows(self, statistics: ObservationStatistics, seen: jax.Array) -> jax.Array:
         """Normalised values (B, inputs) of the tokens that are read (B, K', H), in the network's order."""
         return normaliser.normalise(statistics, jnp.asarray(self._read[None]), seen[None])[0].reshape(len(seen), -1)
+
+
+def _symmetries(
+    config: MlpConfig, observation: TokenTable, action: TokenTable
+) -> tuple[tuple[SignedOrder, SignedOrder], ...]:
+    """What exchanges observations and actions and leaves the policy what it is, but for nothing at all."""
+    exchanges = []
+    if config.mirrored:
+        exchanges.append((mirror(observation), mirror(action)))
+    if config.interchangeable:
+        exchanges.append((exchange(observation, *config.interchangeable), exchange(action, *config.interchangeable)))
+    if len(exchanges) == 2:  # and both together
+        exchanges.append(
+            tuple((b[0][a[0]], b[1][a[0]] * a[1]) for a, b in zip(*exchanges, strict=True))  # type: ignore[arg-type]
+        )
+    return tuple(exchanges)
 
 
 def _match(kind: str, own: TokenTable, given: TokenTable) -> np.ndarray:
