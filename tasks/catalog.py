@@ -200,6 +200,13 @@ BAODING_SLOW_CCW = dataclasses.replace(
     phase_spread=0.4,
     summary="roll two balls counter-clockwise, slowly or not (a second lesson)",
 )
+BAODING_COARSE_CCW = dataclasses.replace(
+    BAODING_SLOW_CCW,
+    name="baoding_coarse_ccw",
+    period=(5.0, 6.0),
+    phase_spread=0.15,
+    summary="roll two balls counter-clockwise, all but as fast as the task asks (a third lesson)",
+)
 BAODING_TO_ANGLE = dataclasses.replace(
     BAODING_SLOW,
     name="baoding_to_angle",
@@ -416,6 +423,7 @@ SHIPPED_TASKS = (
     BAODING_PRACTICE,
     BAODING_SLOW,
     BAODING_SLOW_CCW,
+    BAODING_COARSE_CCW,
     BAODING_TO_ANGLE,
     OBJECT_RELOCATE,
     OBJECT_RELOCATE_P1,
@@ -430,7 +438,7 @@ SHIPPED_TASKS = (
 _NOT_ARNOLDS = (
     *(FINGER_POSE, FINGER_REACH, HAND_POSE),
     *(DIE_REORIENT_P1, DIE_REORIENT_P2, BAODING_HOLD, BAODING_PRACTICE, OBJECT_RELOCATE_P1),
-    *(BAODING_SLOW, BAODING_SLOW_CCW, BAODING_TO_ANGLE),
+    *(BAODING_SLOW, BAODING_SLOW_CCW, BAODING_COARSE_CCW, BAODING_TO_ANGLE),
     *(IMITATE_WALKING, IMITATE_REACHING, IMITATE_FULLBODY, IMITATE_FULLBODY_PRACTICE, *FOLLOWING, WALK_LED),
 )
 

@@ -64,7 +64,9 @@ def test_balls_change_places_by_their_words() -> None:
     table = Environment(task("baoding_cw")).observation_table
     order, sign = exchange(table, *ALIKE)
     assert np.all(sign == 1.0)
-    moved = [(str(token), str(table[place])) for token, place in zip(table, order, strict=True) if token != table[place]]
+    moved = [
+        (str(token), str(table[place])) for token, place in zip(table, order, strict=True) if token != table[place]
+    ]
     assert len(moved) == 36  # place, velocity, orientation, spin, target and error of each of two balls
     assert all(one.replace("id_1", "id_2") == other.replace("id_1", "id_2") for one, other in moved)
 

@@ -415,6 +415,27 @@ def test_practice_begins_anywhere_with_the_targets_at_the_balls() -> None:
     assert np.abs(np.asarray(away)[:, 2]).max() < 0.02
 
 
+def test_lessons_of_the_balls_say_what_the_tasks_say_in_longer_steps_of_physics() -> None:
+    fine, coarse = environment("baoding_ccw"), environment("baoding_slow_ccw")
+    assert coarse.observation_table == fine.observation_table
+    assert coarse.action_table == fine.action_table
+    assert coarse.body.control_dt == fine.body.control_dt
+    assert coarse.body.timestep == 2 * fine.body.timestep
+    ways = []
+    for env in (fine, coarse):
+        state = jax.jit(env.reset)(jax.random.key(0))
+        step = jax.jit(env.step)
+        for _ in range(12):
+            state = step(state, jnp.zeros(39))
+        assert not bool(state.done)
+        ways.append(np.stack([env.body.signals(state.physics).frame(ball).position for ball in ("ball1", "ball2")]))
+    first = jax.jit(fine.reset)(jax.random.key(0))
+    begun = np.stack([fine.body.signals(first.physics).frame(ball).position for ball in ("ball1", "ball2")])
+    moved = np.linalg.norm(ways[0] - begun, axis=1)
+    assert np.all(moved > 0.01)
+    assert np.all(np.linalg.norm(ways[1] - ways[0], axis=1) < 0.05 * moved)
+
+
 def test_a_free_joint_without_a_name_is_placed_by_its_body() -> None:
     body = environment("baoding_cw").body
     pose = jnp.array([0.1, 0.2, 0.3, 1.0, 0.0, 0.0, 0.0])
