@@ -318,6 +318,9 @@ EXPERTS: dict[str, ExpertRecipe] = {
     "baoding_slow": _balls("baoding_slow", 2_930_000, (-1.3, -1.36), "baoding_to_angle"),
     "baoding_slow_ccw": _balls("baoding_slow_ccw", 3_000_000, (-1.4, -2.0), "baoding_slow"),
     "baoding_coarse_ccw": _balls("baoding_coarse_ccw", 2_500_000, (-1.8, -2.5), "baoding_slow_ccw"),
+    "baoding_ccw": dataclasses.replace(
+        _balls("baoding_ccw", 1_000_000, (-2.2, -3.0), "baoding_coarse_ccw"), critic_warmup=3
+    ),
     "object_relocate": _lesson("object_relocate", 800_000, (-0.7, -2.0), (3e-4, 5e-5)),
     "object_relocate_p1": _lesson("object_relocate_p1", 800_000, (-0.7, -2.0), (3e-4, 5e-5)),
     # What ships followed recordings besides (README.md), in five parts, noise and step raised again for each.
