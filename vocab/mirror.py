@@ -1,4 +1,4 @@
-"""Left and right exchanged: which token becomes which, and with what sign, from the words alone.
+"""Left and right exchanged, or two things that are alike: which token becomes which, and with what sign, by the words.
 
 A body that is its own mirror image moves under mirrored commands as the mirror image of how it moves. The words say
 what that exchanges: "left" and "right", and the direction of what points across the body. Vectors are of a frame with
