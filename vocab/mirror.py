@@ -41,17 +41,13 @@ def mirror(table: TokenTable) -> tuple[np.ndarray, np.ndarray]:
     Example:
         >>> order, sign = mirror(environment.observation_table)
     """
-    place_of = {token.signature: place for place, token in enumerate(table)}
-    order = []
-    for token in table:
-        counterpart = tuple(sorted(_OTHER.get(word, word) for word in token.words))
-        if counterpart not in place_of:
-            raise UserError(
-                f"token {str(token)!r} has no counterpart on the other side; a mirrored network is for bodies with two "
-                "sides and tasks that see both: train one that is not mirrored"
-            )
-        order.append(place_of[counterpart])
-    return np.array(order, np.int32), np.array([_sign(token) for token in table], np.float32)
+    order = _counterparts(
+        table,
+        _OTHER,
+        "on the other side; a mirrored network is for bodies with two sides and tasks that see both: train one that is "
+        "not mirrored",
+    )
+    return order, np.array([_sign(token) for token in table], np.float32)
 
 
 def exchange(table: TokenTable, first: str, second: str) -> tuple[np.ndarray, np.ndarray]:
@@ -66,18 +62,21 @@ def exchange(table: TokenTable, first: str, second: str) -> tuple[np.ndarray, np
     Example:
         >>> order, sign = exchange(environment.observation_table, "id_1", "id_2")
     """
-    other = {first: second, second: first}
+    where = f"where {first!r} and {second!r} change places; name two words of things that are seen alike"
+    order = _counterparts(table, {first: second, second: first}, where)
+    return order, np.ones(len(order), np.float32)
+
+
+def _counterparts(table: TokenTable, other: dict[str, str], where: str) -> np.ndarray:
+    """The place of what each token becomes, int32 (K,), as ``other`` exchanges its words."""
     place_of = {token.signature: place for place, token in enumerate(table)}
     order = []
     for token in table:
         counterpart = tuple(sorted(other.get(word, word) for word in token.words))
         if counterpart not in place_of:
-            raise UserError(
-                f"token {str(token)!r} has no counterpart where {first!r} and {second!r} change places; name two words "
-                "of things that are seen alike"
-            )
+            raise UserError(f"token {str(token)!r} has no counterpart {where}")
         order.append(place_of[counterpart])
-    return np.array(order, np.int32), np.ones(len(order), np.float32)
+    return np.array(order, np.int32)
 
 
 def _sign(token: Token) -> float:
