@@ -181,7 +181,7 @@ BAODING_PRACTICE = dataclasses.replace(
     weights=(("pos_dist_1", 20.0), ("pos_dist_2", 20.0), ("alive", 1.0), ("solved", 5.0)),
     summary="roll two balls either way, beginning anywhere (a first lesson)",
 )
-# The physics of these costs half; after 1.3 s it differs from the tasks' own by what a little noise does.
+# Half as many steps of a physics that is like the tasks' own, not the same: what is learned here has to go on there.
 BAODING_SLOW = dataclasses.replace(
     BAODING_CCW,
     name="baoding_slow",
