@@ -39,6 +39,7 @@ class Orbit:
 
     angle: jax.Array  # () rad, of the first ball's target at the start; the second's is opposite
     speed: jax.Array  # () rad/s, positive is counter-clockwise
+    turn: jax.Array  # () s since the start, when the speed changes its sign
     radii: jax.Array  # (2,) m, along the palm's x and y
     targets: jax.Array  # (2, 3) m, world frame
 
@@ -63,6 +64,10 @@ class Baoding(InHand):
         friction_change: how far sliding, torsional and rolling friction of both may differ; empty for the model's.
         near: a ball is on its target when nearer than this, m.
         floor: a ball lower than this, m, has fallen, and the episode fails.
+        lost: so it does when a ball is further than this from its target, m. A lesson that ends there has its steps
+            where something is left to learn.
+        turns: (low, high) s, uniform: then the targets turn round; empty for never. So balls come to the angles before
+            their first as well, and leave them again.
         anywhere: the balls begin at any angle of the ellipse, and their targets where they are. So practice holds every
             part of a round, where an episode from one posture shows what comes after a fault but rarely.
     """
@@ -78,6 +83,8 @@ class Baoding(InHand):
     friction_change: tuple[float, ...] = ()
     near: float = 0.015
     floor: float = 1.25
+    lost: float = math.inf
+    turns: tuple[float, ...] = ()
     anywhere: bool = False
     weights: tuple[tuple[str, float], ...] = ARNOLD_BAODING_WEIGHTS
 
@@ -125,7 +132,8 @@ class Baoding(InHand):
         radii = jnp.stack([uniform(k, r[:1], r[1:])[0] for k, r in zip(keys[2:4], self._radii(), strict=True)])
         spread = jax.random.uniform(keys[4], (), minval=-self.phase_spread, maxval=self.phase_spread)
         angle = jnp.float32(FIRST_ANGLE + self.phase) + spread
-        return Orbit(angle, direction * 2.0 * math.pi / period, radii, jnp.zeros((2, 3)))
+        turn = uniform(jax.random.fold_in(key, 5), self.turns[:1], self.turns[1:])[0] if self.turns else jnp.float32(jnp.inf)
+        return Orbit(angle, direction * 2.0 * math.pi / period, turn, radii, jnp.zeros((2, 3)))
 
     def begin(self, body: Body, signals: Signals, goal: Orbit) -> Orbit:
         """Put the targets where they belong in the first state."""
@@ -139,7 +147,7 @@ class Baoding(InHand):
     def advance(self, body: Body, signals: Signals, goal: Orbit) -> Orbit:
         """Move the targets along the ellipse, and with the palm."""
         elapsed = jnp.maximum(signals.time - body.control_dt, 0.0)
-        flat = _opposite(goal.angle + goal.speed * elapsed, goal.radii)
+        flat = _opposite(goal.angle + goal.speed * jnp.minimum(elapsed, 2.0 * goal.turn - elapsed), goal.radii)
         depth = jnp.array([[body.model.site(f"target{k}_site").pos[2]] for k in (1, 2)], jnp.float32)
         palm = signals.frame(PALM)
         turn = rotation(palm.quaternion).as_matrix()
@@ -166,7 +174,7 @@ class Baoding(InHand):
             "alive": jnp.float32(1.0),
             "solved": as_float(solved),
         }
-        return Outcome(terms, solved, fallen)
+        return Outcome(terms, solved, fallen | (distances > self.lost).any())
 
     def _radii(self) -> tuple[tuple[float, float], tuple[float, float]]:
         return self.radius_x, self.radius_y

@@ -207,6 +207,30 @@ BAODING_COARSE_CCW = dataclasses.replace(
     phase_spread=0.15,
     summary="roll two balls counter-clockwise, all but as fast as the task asks (a third lesson)",
 )
+BAODING_FOLLOW_CCW = dataclasses.replace(
+    BAODING_COARSE_CCW,
+    name="baoding_follow_ccw",
+    period=(5.0, 6.0),
+    lost=0.03,
+    summary="the same until a ball is left behind (a fourth lesson)",
+)
+BAODING_FOLLOW = dataclasses.replace(
+    BAODING_SLOW,
+    name="baoding_follow",
+    period=(5.0, 15.0),
+    phase_spread=0.4,
+    lost=0.03,
+    turns=(0.5, 2.5),
+    summary="roll two balls one way and then the other, until one is left behind (a second lesson)",
+)
+BAODING_FOLLOW_HARD = dataclasses.replace(
+    BAODING_HARD,
+    name="baoding_follow_hard",
+    body=BAODING_SLOW.body,
+    lost=0.03,
+    weights=BAODING_SLOW.weights,
+    summary="hold or roll balls of many kinds, either way, until one is left behind (a third lesson)",
+)
 BAODING_TO_ANGLE = dataclasses.replace(
     BAODING_SLOW,
     name="baoding_to_angle",
@@ -424,6 +448,9 @@ SHIPPED_TASKS = (
     BAODING_SLOW,
     BAODING_SLOW_CCW,
     BAODING_COARSE_CCW,
+    BAODING_FOLLOW,
+    BAODING_FOLLOW_CCW,
+    BAODING_FOLLOW_HARD,
     BAODING_TO_ANGLE,
     OBJECT_RELOCATE,
     OBJECT_RELOCATE_P1,
@@ -438,7 +465,8 @@ SHIPPED_TASKS = (
 _NOT_ARNOLDS = (
     *(FINGER_POSE, FINGER_REACH, HAND_POSE),
     *(DIE_REORIENT_P1, DIE_REORIENT_P2, BAODING_HOLD, BAODING_PRACTICE, OBJECT_RELOCATE_P1),
-    *(BAODING_SLOW, BAODING_SLOW_CCW, BAODING_COARSE_CCW, BAODING_TO_ANGLE),
+    *(BAODING_SLOW, BAODING_SLOW_CCW, BAODING_COARSE_CCW, BAODING_FOLLOW, BAODING_FOLLOW_CCW, BAODING_FOLLOW_HARD),
+    BAODING_TO_ANGLE,
     *(IMITATE_WALKING, IMITATE_REACHING, IMITATE_FULLBODY, IMITATE_FULLBODY_PRACTICE, *FOLLOWING, WALK_LED),
 )
 
