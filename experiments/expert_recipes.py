@@ -301,18 +301,13 @@ EXPERTS: dict[str, ExpertRecipe] = {
     ),
     "die_reorient_p1": _turning("die_reorient_p1", 2_000_000),
     "die_reorient_p2": _turning("die_reorient_p2", 2_000_000),
-    "baoding_practice": _correlated(
-        "baoding_practice", 1_300_000, (-0.7, -2.0), learning_rate=(3e-4, 6e-5), horizon=100
-    ),
-    "baoding_cw_first": _lesson("baoding_cw", 250_000, (-1.5, -2.6), (1.5e-4, 1e-5), "baoding_practice"),
-    "baoding_cw_second": _lesson("baoding_cw", 350_000, (-1.8, -3.0), (1.2e-4, 1e-5), "baoding_cw_first"),
-    "baoding_cw": _lesson("baoding_cw", 320_000, (-2.0, -3.2), (1.2e-4, 1e-5), "baoding_cw_second"),
-    "baoding_cw_plain": _turning("baoding_cw", 2_000_000),
-    "baoding_hold": _lesson("baoding_hold", 500_000, (-1.3, -2.2), (2e-4, 8e-5), "baoding_cw_plain"),
-    "baoding_hard": _lesson("baoding_hard", 500_000, (-1.5, -2.6), (1.5e-4, 2e-5), "baoding_hold"),
-    "baoding_harder": _lesson("baoding_harder", 250_000, (-1.6, -2.8), (1.5e-4, 1e-5), "baoding_hard"),
+    # At full speed from the start: it holds the balls, and hardly moves them.
+    "baoding_held_first": _turning("baoding_cw", 2_000_000),
+    "baoding_held_second": _lesson("baoding_hold", 500_000, (-1.3, -2.2), (2e-4, 8e-5), "baoding_held_first"),
+    "baoding_held_third": _lesson("baoding_hard", 500_000, (-1.5, -2.6), (1.5e-4, 2e-5), "baoding_held_second"),
+    "baoding_held": _lesson("baoding_harder", 250_000, (-1.6, -2.8), (1.5e-4, 1e-5), "baoding_held_third"),
     "baoding_to_angle_first": dataclasses.replace(
-        _stage("baoding_to_angle", 200_000, "", _HELD), environments=128, network=_BALLS, teacher="baoding_harder"
+        _stage("baoding_to_angle", 200_000, "", _HELD), environments=128, network=_BALLS, teacher="baoding_held"
     ),
     "baoding_to_angle": _balls("baoding_to_angle", 300_000, (-1.2, -1.2), "baoding_to_angle_first", muscles=0.0),
     "baoding_slow": _balls("baoding_slow", 2_930_000, (-1.3, -1.36), "baoding_to_angle"),
@@ -320,6 +315,11 @@ EXPERTS: dict[str, ExpertRecipe] = {
     "baoding_coarse_ccw": _balls("baoding_coarse_ccw", 2_500_000, (-1.8, -2.5), "baoding_slow_ccw"),
     "baoding_ccw": dataclasses.replace(
         _balls("baoding_ccw", 1_000_000, (-2.2, -3.0), "baoding_coarse_ccw"), critic_warmup=3
+    ),
+    "baoding_follow": _balls("baoding_follow", 781_000, (-1.4, -1.4), "baoding_slow"),
+    "baoding_follow_hard": _balls("baoding_follow_hard", 1_517_000, (-1.4, -1.49), "baoding_follow"),
+    "baoding_hard": dataclasses.replace(
+        _balls("baoding_hard", 800_000, (-1.7, -2.8), "baoding_follow_hard"), critic_warmup=3
     ),
     "object_relocate": _lesson("object_relocate", 800_000, (-0.7, -2.0), (3e-4, 5e-5)),
     "object_relocate_p1": _lesson("object_relocate_p1", 800_000, (-0.7, -2.0), (3e-4, 5e-5)),

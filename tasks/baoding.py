@@ -7,8 +7,6 @@ import math
 
 import jax
 import jax.numpy as jnp
-import mujoco
-import numpy as np
 
 from arnold.embodiments import Body, Change, Signals
 from arnold.tasks.rotations import rotation, rotation_vector
@@ -28,7 +26,6 @@ ARNOLD_BAODING_WEIGHTS = (("pos_dist_1", 1.0), ("pos_dist_2", 1.0), ("alive", 1.
 BALLS = ("ball1", "ball2")
 PALM = "trapezium"  # the MJCF body that the targets move with
 CENTRE = (-0.0125, -0.07)  # m, of the targets' ellipse, in the palm's frame
-ABOVE = (0.025, 0.028, -0.033)  # m, in that frame (its z points into the palm): radii and height of balls put anywhere
 FIRST_ANGLE = math.pi / 4.0  # rad, of the first ball's target in MyoSuite
 
 
@@ -68,8 +65,6 @@ class Baoding(InHand):
             where something is left to learn.
         turns: (low, high) s, uniform: then the targets turn round; empty for never. So balls come to the angles before
             their first as well, and leave them again.
-        anywhere: the balls begin at any angle of the ellipse, and their targets where they are. So practice holds every
-            part of a round, where an episode from one posture shows what comes after a fault but rarely.
     """
 
     period: tuple[float, float] = (5.0, 5.0)
@@ -85,7 +80,6 @@ class Baoding(InHand):
     floor: float = 1.25
     lost: float = math.inf
     turns: tuple[float, ...] = ()
-    anywhere: bool = False
     weights: tuple[tuple[str, float], ...] = ARNOLD_BAODING_WEIGHTS
 
     @property
@@ -113,16 +107,7 @@ class Baoding(InHand):
             else:
                 spread = jnp.array(self.friction_change, jnp.float32)
                 values.append(uniform(keys[change.field], nominal - spread, nominal + spread))
-        start = dataclasses.replace(InHand.start(self, body, key), changes=tuple(values))
-        if not self.anywhere:
-            return start
-        place, turn = _palm_at(body, self.posture)
-        flat = _opposite(jax.random.uniform(jax.random.fold_in(key, 1), (), maxval=2.0 * math.pi), jnp.array(ABOVE[:2]))
-        places = jnp.concatenate([flat, jnp.full((2, 1), ABOVE[2])], axis=1) @ turn.T + place[None]
-        upright = jnp.array([1.0, 0.0, 0.0, 0.0])
-        return dataclasses.replace(
-            start, placed={ball: jnp.concatenate([places[k], upright]) for k, ball in enumerate(BALLS)}
-        )
+        return dataclasses.replace(InHand.start(self, body, key), changes=tuple(values))
 
     def goal(self, body: Body, key: jax.Array) -> Orbit:
         """Direction, speed, radii and first angle."""
@@ -132,16 +117,15 @@ class Baoding(InHand):
         radii = jnp.stack([uniform(k, r[:1], r[1:])[0] for k, r in zip(keys[2:4], self._radii(), strict=True)])
         spread = jax.random.uniform(keys[4], (), minval=-self.phase_spread, maxval=self.phase_spread)
         angle = jnp.float32(FIRST_ANGLE + self.phase) + spread
-        turn = uniform(jax.random.fold_in(key, 5), self.turns[:1], self.turns[1:])[0] if self.turns else jnp.float32(jnp.inf)
+        turn = (
+            uniform(jax.random.fold_in(key, 5), self.turns[:1], self.turns[1:])[0]
+            if self.turns
+            else jnp.float32(jnp.inf)
+        )
         return Orbit(angle, direction * 2.0 * math.pi / period, turn, radii, jnp.zeros((2, 3)))
 
     def begin(self, body: Body, signals: Signals, goal: Orbit) -> Orbit:
         """Put the targets where they belong in the first state."""
-        if self.anywhere:
-            palm = signals.frame(PALM)
-            ball = rotation(palm.quaternion).inv().apply(signals.frame(BALLS[0]).position - palm.position)
-            y, x = ((ball[:2] - jnp.array(CENTRE)) / goal.radii)[::-1]
-            goal = dataclasses.replace(goal, angle=jnp.arctan2(y, x))
         return self.advance(body, signals, goal)
 
     def advance(self, body: Body, signals: Signals, goal: Orbit) -> Orbit:
@@ -184,17 +168,6 @@ def _opposite(angle: jax.Array, radii: jax.Array) -> jax.Array:
     """Two opposite points (2, 2) m of an ellipse around `CENTRE` in the palm's plane, the first at ``angle`` rad."""
     angles = angle - jnp.array([0.0, math.pi], jnp.float32)
     return jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=1) * radii[None] + jnp.array(CENTRE)[None]
-
-
-def _palm_at(body: Body, posture: tuple[tuple[str, float], ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Place (3,) m and axes (3, 3) of the palm, world frame, with the body at rest but for ``posture``."""
-    data = mujoco.MjData(body.model)
-    data.qpos[:] = body.rest_position
-    for joint, value in posture:
-        data.qpos[body.joint_qpos[body.joint_index(joint)]] = value
-    mujoco.mj_kinematics(body.model, data)
-    palm = data.body(PALM)
-    return palm.xpos.copy(), palm.xmat.reshape(3, 3).copy()
 
 
 def _ball_channels(k: int, ball: str) -> list[Channel]:

@@ -173,14 +173,6 @@ BAODING_HOLD = dataclasses.replace(
     directions=(0,),
     summary="hold balls of many kinds where they are (a first lesson)",
 )
-BAODING_PRACTICE = dataclasses.replace(
-    BAODING_CCW,
-    name="baoding_practice",
-    directions=(-1, 1),
-    anywhere=True,
-    weights=(("pos_dist_1", 20.0), ("pos_dist_2", 20.0), ("alive", 1.0), ("solved", 5.0)),
-    summary="roll two balls either way, beginning anywhere (a first lesson)",
-)
 # Half as many steps of a physics that is like the tasks' own, not the same: what is learned here has to go on there.
 BAODING_SLOW = dataclasses.replace(
     BAODING_CCW,
@@ -207,13 +199,6 @@ BAODING_COARSE_CCW = dataclasses.replace(
     phase_spread=0.15,
     summary="roll two balls counter-clockwise, all but as fast as the task asks (a third lesson)",
 )
-BAODING_FOLLOW_CCW = dataclasses.replace(
-    BAODING_COARSE_CCW,
-    name="baoding_follow_ccw",
-    period=(5.0, 6.0),
-    lost=0.03,
-    summary="the same until a ball is left behind (a fourth lesson)",
-)
 BAODING_FOLLOW = dataclasses.replace(
     BAODING_SLOW,
     name="baoding_follow",
@@ -230,6 +215,15 @@ BAODING_FOLLOW_HARD = dataclasses.replace(
     lost=0.03,
     weights=BAODING_SLOW.weights,
     summary="hold or roll balls of many kinds, either way, until one is left behind (a third lesson)",
+)
+BAODING_FOLLOW_CW = dataclasses.replace(
+    BAODING_CW,
+    name="baoding_follow_cw",
+    period=(5.0, 5.5),
+    phase_spread=0.1,
+    lost=0.03,
+    weights=BAODING_SLOW.weights,
+    summary="roll two balls clockwise until one is left behind (a fourth lesson)",
 )
 BAODING_TO_ANGLE = dataclasses.replace(
     BAODING_SLOW,
@@ -444,13 +438,12 @@ SHIPPED_TASKS = (
     BAODING_HARD,
     BAODING_HARDER,
     BAODING_HOLD,
-    BAODING_PRACTICE,
     BAODING_SLOW,
     BAODING_SLOW_CCW,
     BAODING_COARSE_CCW,
     BAODING_FOLLOW,
-    BAODING_FOLLOW_CCW,
     BAODING_FOLLOW_HARD,
+    BAODING_FOLLOW_CW,
     BAODING_TO_ANGLE,
     OBJECT_RELOCATE,
     OBJECT_RELOCATE_P1,
@@ -464,8 +457,8 @@ SHIPPED_TASKS = (
 )
 _NOT_ARNOLDS = (
     *(FINGER_POSE, FINGER_REACH, HAND_POSE),
-    *(DIE_REORIENT_P1, DIE_REORIENT_P2, BAODING_HOLD, BAODING_PRACTICE, OBJECT_RELOCATE_P1),
-    *(BAODING_SLOW, BAODING_SLOW_CCW, BAODING_COARSE_CCW, BAODING_FOLLOW, BAODING_FOLLOW_CCW, BAODING_FOLLOW_HARD),
+    *(DIE_REORIENT_P1, DIE_REORIENT_P2, BAODING_HOLD, OBJECT_RELOCATE_P1),
+    *(BAODING_SLOW, BAODING_SLOW_CCW, BAODING_COARSE_CCW, BAODING_FOLLOW, BAODING_FOLLOW_HARD, BAODING_FOLLOW_CW),
     BAODING_TO_ANGLE,
     *(IMITATE_WALKING, IMITATE_REACHING, IMITATE_FULLBODY, IMITATE_FULLBODY_PRACTICE, *FOLLOWING, WALK_LED),
 )

@@ -404,18 +404,6 @@ def test_arnolds_own_terms_are_the_published_formulas(name: str) -> None:
     assert all(value > 1e-5 for value in moved)
 
 
-def test_practice_begins_anywhere_with_the_targets_at_the_balls() -> None:
-    env = environment("baoding_practice")
-    begun = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(3), 64))
-    counts, _ = np.histogram(np.asarray(begun.goal.angle), bins=4, range=(-np.pi, np.pi))
-    assert (counts > 6).all(), "the first ball is anywhere on the round"
-    palms = jax.vmap(lambda physics: env.body.signals(physics).frame("trapezium").quaternion)(begun.physics)
-    balls = jax.vmap(lambda physics: env.body.signals(physics).frame("ball1").position)(begun.physics)
-    away = jax.vmap(lambda q, v: turn.rotation(q).inv().apply(v))(palms, begun.goal.targets[:, 0] - balls)
-    np.testing.assert_allclose(np.asarray(away)[:, :2], 0.0, atol=1e-5, err_msg="a target is above its ball")
-    assert np.abs(np.asarray(away)[:, 2]).max() < 0.02
-
-
 def test_lessons_of_the_balls_say_what_the_tasks_say_in_longer_steps_of_physics() -> None:
     fine, coarse = environment("baoding_ccw"), environment("baoding_slow_ccw")
     assert coarse.observation_table == fine.observation_table
