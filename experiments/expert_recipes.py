@@ -180,8 +180,10 @@ _BALLS = MlpConfig(
 )
 
 
-def _balls(task: str, steps: int, noise: tuple[float, float], start: str, muscles: float = 0.3) -> ExpertRecipe:
-    """A training of balls that are led rather than held."""
+def _balls(
+    task: str, steps: int, noise: tuple[float, float], start: str, muscles: float = 0.3, critic_warmup: int = 0
+) -> ExpertRecipe:
+    """A training of balls that are led rather than held; the critic warms up where rewards or physics are others."""
     learner = LearnerConfig(
         rollout_steps=50,
         minibatches=4,
@@ -194,7 +196,8 @@ def _balls(task: str, steps: int, noise: tuple[float, float], start: str, muscle
         noise_correlation=0.8,
         muscle_correlation=muscles,
     )
-    return dataclasses.replace(_stage(task, steps, start, learner), environments=128, network=_BALLS)
+    stage = _stage(task, steps, start, learner)
+    return dataclasses.replace(stage, environments=128, network=_BALLS, critic_warmup=critic_warmup)
 
 
 # Labels of what holds the balls and hardly moves them, for a network to which they are alike.
@@ -313,14 +316,13 @@ EXPERTS: dict[str, ExpertRecipe] = {
     "baoding_slow": _balls("baoding_slow", 2_930_000, (-1.3, -1.36), "baoding_to_angle"),
     "baoding_slow_ccw": _balls("baoding_slow_ccw", 3_000_000, (-1.4, -2.0), "baoding_slow"),
     "baoding_coarse_ccw": _balls("baoding_coarse_ccw", 2_500_000, (-1.8, -2.5), "baoding_slow_ccw"),
-    "baoding_ccw": dataclasses.replace(
-        _balls("baoding_ccw", 1_000_000, (-2.2, -3.0), "baoding_coarse_ccw"), critic_warmup=3
-    ),
+    "baoding_ccw": _balls("baoding_ccw", 1_000_000, (-2.2, -3.0), "baoding_coarse_ccw", critic_warmup=3),
     "baoding_follow": _balls("baoding_follow", 781_000, (-1.4, -1.4), "baoding_slow"),
     "baoding_follow_hard": _balls("baoding_follow_hard", 1_517_000, (-1.4, -1.49), "baoding_follow"),
-    "baoding_hard": dataclasses.replace(
-        _balls("baoding_hard", 800_000, (-1.7, -2.8), "baoding_follow_hard"), critic_warmup=3
-    ),
+    "baoding_hard": _balls("baoding_hard", 800_000, (-1.7, -2.8), "baoding_follow_hard", critic_warmup=3),
+    "baoding_harder": _balls("baoding_harder", 900_000, (-1.5, -2.6), "baoding_hard", critic_warmup=3),
+    "baoding_follow_cw": _balls("baoding_follow_cw", 794_000, (-1.5, -1.9), "baoding_hard", critic_warmup=3),
+    "baoding_cw": _balls("baoding_cw", 600_000, (-1.9, -3.0), "baoding_follow_cw", critic_warmup=3),
     "object_relocate": _lesson("object_relocate", 800_000, (-0.7, -2.0), (3e-4, 5e-5)),
     "object_relocate_p1": _lesson("object_relocate_p1", 800_000, (-0.7, -2.0), (3e-4, 5e-5)),
     # What ships followed recordings besides (README.md), in five parts, noise and step raised again for each.
