@@ -42,7 +42,6 @@ def _correlated(
     learning_rate: tuple[float, float] = (3e-4, 1e-5),
     minibatches: int = 4,
     start: str = "",
-    horizon: int = 0,
     target_kl: float = 0.0,
 ) -> ExpertRecipe:
     """A stage at 30 to 100 control steps a second: noise is correlated, or muscles would not follow it."""
@@ -53,7 +52,7 @@ def _correlated(
         noise_correlation=0.8,
         target_kl=target_kl,
     )
-    return dataclasses.replace(_stage(task, steps, start, learner), environments=128, horizon=horizon)
+    return dataclasses.replace(_stage(task, steps, start, learner), environments=128)
 
 
 def _turning(task: str, steps: int) -> ExpertRecipe:
