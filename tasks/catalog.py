@@ -212,7 +212,7 @@ BAODING_FOLLOW_HARD = dataclasses.replace(
     BAODING_HARD,
     name="baoding_follow_hard",
     body=BAODING_SLOW.body,
-    lost=0.03,
+    lost=BAODING_FOLLOW.lost,
     weights=BAODING_SLOW.weights,
     summary="hold or roll balls of many kinds, either way, until one is left behind (a third lesson)",
 )
@@ -221,7 +221,7 @@ BAODING_FOLLOW_CW = dataclasses.replace(
     name="baoding_follow_cw",
     period=(5.0, 5.5),
     phase_spread=0.1,
-    lost=0.03,
+    lost=BAODING_FOLLOW.lost,
     weights=BAODING_SLOW.weights,
     summary="roll two balls clockwise until one is left behind (a fourth lesson)",
 )
@@ -233,6 +233,16 @@ BAODING_TO_ANGLE = dataclasses.replace(
     phase=0.0,
     phase_spread=math.pi,
     summary="bring two balls to any angle and hold or roll them there (a first lesson)",
+)
+BAODING_LESSONS = (
+    BAODING_HOLD,
+    BAODING_SLOW,
+    BAODING_SLOW_CCW,
+    BAODING_COARSE_CCW,
+    BAODING_FOLLOW,
+    BAODING_FOLLOW_HARD,
+    BAODING_FOLLOW_CW,
+    BAODING_TO_ANGLE,
 )
 OBJECT_RELOCATE = Relocate(name="object_relocate", body="arm_object", summary="carry an object of any shape into a bin")
 OBJECT_RELOCATE_P1 = dataclasses.replace(
@@ -437,14 +447,7 @@ SHIPPED_TASKS = (
     BAODING_CCW,
     BAODING_HARD,
     BAODING_HARDER,
-    BAODING_HOLD,
-    BAODING_SLOW,
-    BAODING_SLOW_CCW,
-    BAODING_COARSE_CCW,
-    BAODING_FOLLOW,
-    BAODING_FOLLOW_HARD,
-    BAODING_FOLLOW_CW,
-    BAODING_TO_ANGLE,
+    *BAODING_LESSONS,
     OBJECT_RELOCATE,
     OBJECT_RELOCATE_P1,
     WALK_TO_POINT,
@@ -457,9 +460,7 @@ SHIPPED_TASKS = (
 )
 _NOT_ARNOLDS = (
     *(FINGER_POSE, FINGER_REACH, HAND_POSE),
-    *(DIE_REORIENT_P1, DIE_REORIENT_P2, BAODING_HOLD, OBJECT_RELOCATE_P1),
-    *(BAODING_SLOW, BAODING_SLOW_CCW, BAODING_COARSE_CCW, BAODING_FOLLOW, BAODING_FOLLOW_HARD, BAODING_FOLLOW_CW),
-    BAODING_TO_ANGLE,
+    *(DIE_REORIENT_P1, DIE_REORIENT_P2, *BAODING_LESSONS, OBJECT_RELOCATE_P1),
     *(IMITATE_WALKING, IMITATE_REACHING, IMITATE_FULLBODY, IMITATE_FULLBODY_PRACTICE, *FOLLOWING, WALK_LED),
 )
 
