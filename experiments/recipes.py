@@ -59,6 +59,22 @@ _WALKING = {
     "walk_to_point": 320,
 }
 
+_ROLLING = {
+    "elbow_pose": 4,
+    "finger_pose": 8,
+    "finger_reach": 12,
+    "hand_pose": 4,
+    **{f"hand_{digit}_reach": 12 for digit in ("thumb", "index", "middle", "ring", "little")},
+    "pen_reorient": 32,
+    "die_reorient": 48,
+    "baoding_cw": 40,
+    "baoding_ccw": 40,
+    "baoding_hard": 64,
+    "baoding_harder": 64,
+    "object_relocate": 4,
+    "walk_to_point": 200,
+}
+
 DISTILLATIONS: dict[str, DistillRecipe] = {
     "quickstart": DistillRecipe(
         mixture=(("elbow_pose", 16), ("finger_reach", 80), ("hand_index_reach", 48)),
@@ -114,10 +130,17 @@ DISTILLATIONS: dict[str, DistillRecipe] = {
     ),
     # And from there for legs that walk by now, and a pen that is held longer. (What ships had 120 walkers, and more of
     # the rest, in the first 0.36 million of these steps.)
-    "seventeen": DistillRecipe(
+    "seventeen_third": DistillRecipe(
         mixture=tuple(_WALKING.items()),
         steps=1_700_000,
         start_from="runs/seventeen_second",
+        learner=dataclasses.replace(DISTILLATION_LEARNER, learning_rate=1e-3, epochs=2, minibatches=12),
+    ),
+    # And on for balls that roll by now.
+    "seventeen": DistillRecipe(
+        mixture=tuple(_ROLLING.items()),
+        steps=2_600_000,
+        start_from="runs/seventeen_third",
         learner=dataclasses.replace(DISTILLATION_LEARNER, learning_rate=1e-3, epochs=2, minibatches=12),
     ),
 }
