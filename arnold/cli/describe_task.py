@@ -1,4 +1,4 @@
-"""A task, or a recipe, in lines: goal, reward, endings, tokens, horizon."""
+"""A task in lines: goal, reward, endings, tokens, horizon."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import inspect
 from typing import Any
 
 from arnold.cli.output import plain_table
-from arnold.experiments.recipes import DISTILLATIONS, EXPERTS
-from arnold.recipe import DistillRecipe, ExpertRecipe
+from arnold.experiments.recipes import EXPERTS
 from arnold.tasks import list_tasks, task
 from arnold.vocab import TokenTable
 
@@ -39,25 +38,6 @@ def lines(reference: str) -> list[str]:
         "",
         plain_table(["setting", "value"], settings),
     ]
-
-
-def recipe_names() -> list[str]:
-    """The recipes of distillations; an expert's recipe has the name of its task."""
-    return list(DISTILLATIONS)
-
-
-def recipe_lines(name: str) -> list[str]:
-    """The recipe called ``name``."""
-    recipe: DistillRecipe | ExpertRecipe = DISTILLATIONS[name]
-    rows = [[key, _short(value)] for key, value in _flat(dataclasses.asdict(recipe))]
-    return [f"recipe {name}: arnold distill {name}", "", plain_table(["setting", "value"], rows)]
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    rows: list[tuple[str, Any]] = []
-    for key, value in settings.items():
-        rows += _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
-    return rows
 
 
 def _count(table: TokenTable) -> str:

@@ -29,13 +29,13 @@ class Info:
 
 def _sections(name: str) -> list[list[str]]:
     """One section of lines for each kind of thing that is called ``name``: a task and its expert share theirs."""
-    from arnold.cli import describe_body, describe_policy, describe_task, describe_word
+    from arnold.cli import describe_body, describe_policy, describe_recipe, describe_task, describe_word
 
     kinds = (
         (describe_body.names, describe_body.lines),
         (describe_task.names, describe_task.lines),
         (describe_policy.names, describe_policy.lines),
-        (describe_task.recipe_names, describe_task.recipe_lines),
+        (describe_recipe.names, describe_recipe.lines),
     )
     found = [lines(name) for names, lines in kinds if name in names()]
     # To know all words, every task's body is compiled, for seconds: not for one found that no lexicon has.

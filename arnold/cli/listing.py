@@ -72,8 +72,9 @@ def _recipes() -> None:
 
     rows = [[name, "train", f"{r.steps:,}", f"{r.task}, {r.environments} environments"] for name, r in EXPERTS.items()]
     for name, recipe in DISTILLATIONS.items():
-        mixture = ", ".join(f"{task} {environments}" for task, environments in recipe.mixture)
-        rows.append([name, "distill", f"{recipe.steps:,}", f"{mixture}; {recipe.preset} transformer"])
+        environments = sum(share for _, share in recipe.mixture)
+        what = f"{len(recipe.mixture)} tasks in {environments} environments, {recipe.preset} transformer"
+        rows.append([name, "distill", f"{recipe.steps:,}", what])
     for name, staged in STAGED.items():
         if isinstance(staged, LoopRecipe):
             tuned = len(staged.super_experts)

@@ -1,0 +1,46 @@
+"""A recipe in lines: the command that runs it, and every setting."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from arnold.cli.output import plain_table
+from arnold.experiments.recipes import DISTILLATIONS, EXPERTS, FINETUNINGS, STAGED
+
+_BY_COMMAND = (("train", EXPERTS), ("distill", DISTILLATIONS), ("distill", STAGED), ("finetune", FINETUNINGS))
+
+
+def names() -> list[str]:
+    """The recipes."""
+    return [name for _, recipes in _BY_COMMAND for name in recipes]
+
+
+def lines(name: str) -> list[str]:
+    """The recipe, or recipes, called ``name``."""
+    described: list[str] = []
+    for command, recipes in _BY_COMMAND:
+        if name in recipes:
+            rows = [[key, str(value)] for key, value in _flat(dataclasses.asdict(recipes[name]))]
+            heading = f"recipe {name}: arnold {command} {name}"
+            described += ["", heading, ""] if described else [heading, ""]
+            described.append(plain_table(["setting", "value"], rows))
+    return described
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """One row a setting, ``learner.discount``; pairs, such as a mixture's, have a row each."""
+    rows: list[tuple[str, Any]] = []
+    for key, value in settings.items():
+        if _pairs(value):
+            value = dict(value)
+        rows += _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
+    return rows
+
+
+def _pairs(value: Any) -> bool:
+    return (
+        isinstance(value, tuple)
+        and bool(value)
+        and all(isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) for pair in value)
+    )
