@@ -75,6 +75,8 @@ _ROLLING = {
     "walk_to_point": 200,
 }
 
+_GOING_ON = dataclasses.replace(DISTILLATION_LEARNER, learning_rate=1e-3, epochs=2, minibatches=12)
+
 DISTILLATIONS: dict[str, DistillRecipe] = {
     "quickstart": DistillRecipe(
         mixture=(("elbow_pose", 16), ("finger_reach", 80), ("hand_index_reach", 48)),
@@ -134,14 +136,14 @@ DISTILLATIONS: dict[str, DistillRecipe] = {
         mixture=tuple(_WALKING.items()),
         steps=1_700_000,
         start_from="runs/seventeen_second",
-        learner=dataclasses.replace(DISTILLATION_LEARNER, learning_rate=1e-3, epochs=2, minibatches=12),
+        learner=_GOING_ON,
     ),
     # And on for balls that roll by now.
     "seventeen": DistillRecipe(
         mixture=tuple(_ROLLING.items()),
         steps=2_600_000,
         start_from="runs/seventeen_third",
-        learner=dataclasses.replace(DISTILLATION_LEARNER, learning_rate=1e-3, epochs=2, minibatches=12),
+        learner=_GOING_ON,
     ),
 }
 

@@ -21,6 +21,7 @@ def test_every_recipe_that_is_listed_is_described(capsys: pytest.CaptureFixture[
     assert main(["list", "recipes"]) == 0
     listed = [line.split()[:2] for line in capsys.readouterr().out.splitlines()[2:]]
     assert {command for _, command in listed} == {"train", "distill", "finetune"}
+    assert len({name for name, _ in listed}) == len(listed)
     for name, command in listed:
         assert f"recipe {name}: arnold {command} {name}" in describe_recipe.lines(name)
 

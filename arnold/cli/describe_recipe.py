@@ -8,24 +8,24 @@ from typing import Any
 from arnold.cli.output import plain_table
 from arnold.experiments.recipes import DISTILLATIONS, EXPERTS, FINETUNINGS, STAGED
 
-_BY_COMMAND = (("train", EXPERTS), ("distill", DISTILLATIONS), ("distill", STAGED), ("finetune", FINETUNINGS))
+_COMMANDS = {
+    **dict.fromkeys(EXPERTS, "train"),
+    **dict.fromkeys({**DISTILLATIONS, **STAGED}, "distill"),
+    **dict.fromkeys(FINETUNINGS, "finetune"),
+}
+"""What runs it, by recipe; no two have a name in common."""
 
 
 def names() -> list[str]:
     """The recipes."""
-    return [name for _, recipes in _BY_COMMAND for name in recipes]
+    return list(_COMMANDS)
 
 
 def lines(name: str) -> list[str]:
-    """The recipe, or recipes, called ``name``."""
-    described: list[str] = []
-    for command, recipes in _BY_COMMAND:
-        if name in recipes:
-            rows = [[key, str(value)] for key, value in _flat(dataclasses.asdict(recipes[name]))]
-            heading = f"recipe {name}: arnold {command} {name}"
-            described += ["", heading, ""] if described else [heading, ""]
-            described.append(plain_table(["setting", "value"], rows))
-    return described
+    """The recipe called ``name``."""
+    recipe = {**EXPERTS, **DISTILLATIONS, **STAGED, **FINETUNINGS}[name]
+    rows = [[key, str(value)] for key, value in _flat(dataclasses.asdict(recipe))]
+    return [f"recipe {name}: arnold {_COMMANDS[name]} {name}", "", plain_table(["setting", "value"], rows)]
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -31,7 +31,8 @@ its home when it is first used. Whatever else the modules define without a leadi
 POLICIES = """\
 # Policies that ship
 
-From the cards in `checkpoints/zoo`; `arnold info NAME` shows a card in full, `arnold evaluate NAME` measures again.
+From the cards in `checkpoints/zoo`, which say more; `arnold info NAME` describes a policy, `arnold evaluate NAME`
+measures again.
 *Solved* is solved steps / horizon with its 95 % interval over the episodes, *success* the share of episodes with a
 solved step. Steps and time of training count a policy's earlier stages, of other tasks too.
 [The specialists](specialists.md) says which of them are only begun, and why.
